@@ -157,7 +157,9 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             }
         };
         let mut order = Order { begun, stall: None, reason: reason.clone(), metadata };
-        match self.calls.gather_about(mine, |stall| *stall) {
+        let gathered = self.calls.gather_about(mine, |stall| *stall);
+        self.part.halves().1.release();
+        match gathered {
             Ok((stall, all)) => {
                 order.stall = all.into_iter().max();
                 let generation = attempt.generation;

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use self::background::Waits;
 use crate::base::panics::message;
 use crate::base::warnings::{Warnings, warn};
 use crate::codec;
@@ -709,7 +710,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         metadata: Metadata,
     ) -> Result<Decision, Error> {
         if self.background && !matches!(reason, SaveReason::Stopping(_)) {
-            return match self.begin_save(&reason, state, metadata) {
+            return match self.begin_save(&reason, Waits::Here, state, metadata) {
                 Ok(started) => Ok(Decision::Started { started, reason }),
                 Err(not_begun) => match not_begun.outcome {
                     SaveOutcome::Tolerated(decision) => Ok(decision),

@@ -107,6 +107,8 @@ pub(crate) struct Saver {
     pub(crate) read_back: ReadBack,
     stage: Stage,
     worker: Option<Worker>,
+    /// While this is here, the thread has a copy and does not begin to write it.
+    held: Option<Sender<()>>,
     /// The outcome of the last background save, until the program gets it.
     completed: Option<Completed>,
 }
@@ -148,6 +150,8 @@ struct Job {
     idle: Box<Idle>,
     order: Order,
     context: SaveContext,
+    /// The thread waits until the other end is gone.
+    held: Option<Receiver<()>>,
 }
 
 #[derive(Debug)]
@@ -170,7 +174,7 @@ impl Saver {
     pub(crate) fn new(writer: Writer, net: Net, run: Run) -> Saver {
         let read_back = net.setting;
         let stage = Stage::Idle(Box::new(Idle { writer, net, staging: Staging::default() }));
-        Saver { run, read_back, stage, worker: None, completed: None }
+        Saver { run, read_back, stage, worker: None, held: None, completed: None }
     }
 
     /// True while a save runs in the background.
@@ -197,9 +201,15 @@ impl Saver {
         drop(before);
     }
 
+    /// Lets the thread write the copy that was held back.
+    pub(crate) fn release(&mut self) {
+        self.held = None;
+    }
+
     /// Waits until no save runs. A forked process does not wait: it does not have the thread that
     /// saves.
     fn settle(&mut self) {
+        self.release();
         if matches!(self.stage, Stage::InFlight(_)) && self.run.is_of_this_process() {
             let done = self.worker.as_ref().and_then(|worker| worker.done.recv().ok());
             self.take_back(done);
@@ -321,12 +331,13 @@ impl Saver {
         Ok(staging)
     }
 
-    /// Starts to save the copy.
+    /// Starts to save the copy, or holds it back until its [release](Saver::release).
     pub(crate) fn begin(
         &mut self,
         manifest: Manifest,
         begun: Instant,
         reason: SaveReason,
+        is_held: bool,
     ) -> Result<Duration, Error> {
         self.idle()?.staging.trim();
         let context = self.run.save_context();
@@ -347,8 +358,10 @@ impl Saver {
                 // From now on, the outcome of this save counts.
                 self.completed = None;
                 let order = Order { manifest, begun, stall: Some(stall) };
+                let (hold, held) = is_held.then(channel).unzip();
+                self.held = hold;
                 if let Err(SendError(Job { idle, order, .. })) =
-                    worker.jobs.send(Job { idle, order, context })
+                    worker.jobs.send(Job { idle, order, context, held })
                 {
                     self.stage = Stage::Idle(idle);
                     return Err(gone(order.manifest.name));
@@ -417,7 +430,9 @@ impl Worker {
     }
 }
 
-fn run(Job { mut idle, order, context }: Job) -> Done {
+fn run(Job { mut idle, order, context, held }: Job) -> Done {
+    // Nothing is sent: it returns once the other end is dropped.
+    let _ = held.map(|held| held.recv());
     let _warnings = context.warnings.enter();
     let (name, generation) = (order.manifest.name.clone(), order.manifest.generation);
     let Idle { writer, net, staging: Staging { state, arrays, outputs, .. } } = &mut *idle;

@@ -59,7 +59,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         metadata: impl IntoMetadata,
     ) -> Result<SaveStarted, Error> {
         self.saver.run.check_process()?;
-        self.begin_save(&SaveReason::Asked, state, metadata.into_metadata())
+        self.begin_save(&SaveReason::Asked, Waits::Here, state, metadata.into_metadata())
             .map_err(|not_begun| not_begun.error)
     }
 
@@ -91,6 +91,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     pub(super) fn begin_save<S: Serialize + ?Sized>(
         &mut self,
         reason: &SaveReason,
+        waits: Waits,
         state: &S,
         metadata: Metadata,
     ) -> Result<SaveStarted, Box<NotBegun>> {
@@ -98,7 +99,7 @@ impl<T: Checkpoint> Checkpointer<T> {
             copy(state);
             Ok(())
         };
-        self.begin_save_from(reason, Waits::Here, lend, metadata)
+        self.begin_save_from(reason, waits, lend, metadata)
     }
 
     /// Begins a save of a state that `lend` gives for the time of the copy, such as under its lock.
@@ -148,7 +149,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         let copied = lent.and_then(|()| copied.unwrap_or_else(|| Err(nothing())));
         let begin = |observed: Observed| {
             manifest.complete(&observed);
-            self.saver.begin(manifest, begun, reason.clone())
+            self.saver.begin(manifest, begun, reason.clone(), waits.holds_thread())
         };
         match copied.and_then(begin) {
             Ok(stall) => Ok(SaveStarted { generation, stall }),
@@ -170,7 +171,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     }
 }
 
-/// The time for which the program waits, when a save in the background begins.
+/// The time for which the program waits when a save in the background begins, and the thread with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waits {
     /// It waits from the call on.
@@ -178,6 +179,21 @@ pub(super) enum Waits {
     /// A thread of ours makes the call and waits for the state, and the program waits only while
     /// that is copied.
     ForTheCopy,
+    /// It waits from the call on. The thread writes once all members of the group have copied, since
+    /// they may share the processors.
+    #[cfg(feature = "group")]
+    ForAllMembers,
+}
+
+impl Waits {
+    /// True if the thread waits for its release.
+    fn holds_thread(self) -> bool {
+        match self {
+            Waits::Here | Waits::ForTheCopy => false,
+            #[cfg(feature = "group")]
+            Waits::ForAllMembers => true,
+        }
+    }
 }
 
 /// A save in the background that was not begun, and what that means for the program.

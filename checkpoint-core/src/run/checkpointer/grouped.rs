@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::container::Metadata;
 use crate::error::Error;
 use crate::outcome::{LoadReport, SaveReason, Saved};
+use crate::run::checkpointer::background::Waits;
 use crate::run::checkpointer::{Checkpointer, Written};
 use crate::run::lifecycle::SaveOutcome;
 use crate::run::reader::CheckpointReader;
@@ -48,8 +49,8 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.written_now(Instant::now(), reason, state, metadata)
     }
 
-    /// Begins to write the part of a member in the background. A panic of the state's own code goes
-    /// on from here.
+    /// Copies the part of a member, to write it in the background once it is
+    /// [released](Saver::release). A panic of the state's own code goes on from here.
     ///
     /// # Errors
     /// The reason that the save was not started.
@@ -59,7 +60,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         state: &T,
         metadata: Metadata,
     ) -> Result<Duration, Error> {
-        let begun = self.begin_save(reason, state, metadata);
+        let begun = self.begin_save(reason, Waits::ForAllMembers, state, metadata);
         begun.map(|started| started.stall).map_err(|not_begun| not_begun.error)
     }
 

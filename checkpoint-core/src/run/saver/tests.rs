@@ -41,6 +41,35 @@ fn later_changes_of_the_state_do_not_reach_the_checkpoint() {
     assert_eq!(checkpoints.load().unwrap(), Some(state(1)));
 }
 
+#[cfg(feature = "group")]
+#[test]
+fn a_part_that_is_held_is_written_once_it_is_released() {
+    use std::time::Duration;
+
+    use crate::Metadata;
+    use crate::outcome::SaveReason;
+
+    let begin = |run: &mut Run, number| {
+        let before = run.disk.asked().len();
+        run.checkpoints.begin_part(&SaveReason::Asked, &state(number), Metadata::new()).unwrap();
+        // The thread has time to make the mistake.
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(run.disk.asked().len(), before, "it writes before its release");
+        assert!(run.checkpoints.is_saving());
+    };
+    let mut run = run();
+    begin(&mut run, 1);
+    run.checkpoints.halves().1.release();
+    assert_eq!(run.checkpoints.wait().unwrap().unwrap().generation, 1);
+    // The wait for it releases it, and so does the end of the run.
+    begin(&mut run, 2);
+    assert_eq!(run.checkpoints.wait().unwrap().unwrap().generation, 2);
+    begin(&mut run, 3);
+    let Run { path, checkpoints, _parent, .. } = run;
+    drop(checkpoints);
+    assert_eq!(CheckpointReader::open(&path).unwrap().load().unwrap(), Some(state(3)));
+}
+
 #[test]
 fn a_background_save_writes_what_a_save_writes() {
     let Run { path, mut checkpoints, _parent, .. } = run();
