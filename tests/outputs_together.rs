@@ -210,7 +210,8 @@ fn of_two_counts_of_a_file_the_greater_one_is_kept() {
         now.write_all(b", later").unwrap();
         drop((values, now));
         for _ in 0..2 {
-            let mut loaded = several(path).load().unwrap().unwrap();
+            let mut run = several(path);
+            let mut loaded = run.load().unwrap().unwrap();
             assert_eq!(content(path, "chain.csv"), b"best,now");
             let (now, best) = if is_reversed { (0, 1) } else { (1, 0) };
             loaded.values[now].write_all(b"+").unwrap();

@@ -242,6 +242,9 @@ fn a_step_that_goes_on_keeps_the_files_that_it_has_written() {
         let run = |is_first: bool| {
             let pipeline = project.open();
             let step = pipeline.step("two parts").produces(&file).run(|context| {
+                if is_first {
+                    fs::write(&file, "1")?;
+                }
                 let done = match from {
                     From::Group => {
                         let mut group = context.builder::<(u64, u64)>().open_group(Alone)?;
@@ -265,7 +268,6 @@ fn a_step_that_goes_on_keeps_the_files_that_it_has_written() {
                 };
                 assert_eq!(done, (!is_first).then_some(1));
                 if is_first {
-                    fs::write(&file, "1")?;
                     return Err(context.not_done().into());
                 }
                 Ok::<u64, Box<dyn std::error::Error + Send + Sync>>(2)

@@ -15,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::{assert_passed, file_of, inside, once_more};
+use crate::pipeline_files::told;
 use checkpointed::{
     Checkpointer, Error, Key, Metadata, Pipeline, Protection, checkpointed,
     inspect::{self, Retention},
@@ -370,13 +371,19 @@ fn another_output_with_the_same_number_is_not_loaded() {
 }
 
 #[test]
-fn the_name_of_the_mark_of_changed_inputs_is_refused() {
+fn the_names_of_notes_about_files_of_a_step_are_refused() {
     let (_parent, path) = nowhere();
     let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
-    let mark = || Metadata::new().with("inputs that changed while the state was computed", "x");
-    let error = checkpoints.save_with(&1, mark()).unwrap_err();
-    assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
-    assert!(checkpoints.save_in_background_with(&1, mark()).is_err());
+    for name in [
+        "inputs that changed while the state was computed",
+        "inputs that were written to while the state was computed",
+        "produced files at the save",
+    ] {
+        let mark = || Metadata::new().with(name, "x");
+        let error = checkpoints.save_with(&1, mark()).unwrap_err();
+        assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
+        assert!(checkpoints.save_in_background_with(&1, mark()).is_err(), "{name}");
+    }
     assert!(checkpoints.generations().unwrap().is_empty());
 }
 
@@ -523,11 +530,66 @@ fn a_step_goes_on_from_before_its_input_changed() {
     });
     assert!(outcome.unwrap_err().to_string().contains("killed"));
     assert!(warnings.iter().any(|warning| warning.contains("starts from its beginning")), "{warnings:?}");
-    // A change while no step runs does no harm.
+    // A change while no step runs does no harm. The touch before state 12 is told of: the file may
+    // have had another content then.
     fs::write(&file, "2").unwrap();
     fs::write(&file, "1").unwrap();
     let (outcome, warnings) = run(&|loaded, _| Ok(loaded.unwrap()));
-    assert_eq!((outcome.unwrap(), warnings), (13, Vec::new()));
+    assert_eq!(outcome.unwrap(), 13);
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("input.csv was changed while it ran"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn what_was_read_between_two_saves_counts_in_one_run_only() {
+    let (parent, path) = nowhere();
+    let file = parent.path().join("number");
+    // The draft of the number is 1.
+    fs::write(&file, "2").unwrap();
+    let run = |work: Work<'_>| {
+        let pipeline = Pipeline::builder(&path).warnings_to_stderr(false).open().unwrap();
+        let outcome = pipeline.step("read").file(&file).run(|context| {
+            let mut checkpoints = context.checkpointer::<u64>()?;
+            let loaded = checkpoints.load()?;
+            work(loaded, &mut checkpoints)
+        });
+        let reports: Vec<String> = pipeline.reports().iter().map(told).collect();
+        (outcome.map(|output| *output.load().unwrap()), reports)
+    };
+    let (outcome, _) = run(&|loaded, checkpoints| {
+        assert_eq!(loaded, None);
+        checkpoints.save(&0)?;
+        thread::sleep(Duration::from_millis(20));
+        fs::write(&file, "1")?;
+        let read = fs::read_to_string(&file)?.parse::<u64>()?;
+        fs::write(&file, "2")?;
+        checkpoints.save(&read)?;
+        Err("killed".into())
+    });
+    assert!(outcome.unwrap_err().to_string().contains("killed"));
+    // The next process saves too, and nothing is written to the file while it runs.
+    let (outcome, _) = run(&|loaded, checkpoints| {
+        assert_eq!(loaded, Some(1));
+        checkpoints.save(&1)?;
+        Err("killed".into())
+    });
+    assert!(outcome.unwrap_err().to_string().contains("killed"));
+    let changed = "number was changed while the step ran";
+    let (outcome, reports) = run(&|loaded, _| Ok(loaded.unwrap()));
+    assert_eq!(outcome.unwrap(), 1);
+    assert_eq!(reports, [format!("Ran: nothing is kept of it; {changed}")]);
+    let anew: Work<'_> = &|loaded, _| {
+        assert_eq!(loaded, None);
+        Ok(fs::read_to_string(&file)?.parse::<u64>()?)
+    };
+    let (outcome, reports) = run(anew);
+    assert_eq!(outcome.unwrap(), 2);
+    assert_eq!(reports, [format!("Ran: {changed}")]);
+    let (outcome, reports) = run(anew);
+    assert_eq!(outcome.unwrap(), 2);
+    assert_eq!(reports, ["Reused: nothing has changed"]);
 }
 
 #[test]

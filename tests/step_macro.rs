@@ -155,7 +155,8 @@ fn the_version_in_the_macro_is_that_of_the_step() {
     let table = read::step(&pipeline, &folder.at("numbers")).unwrap();
     let options = Options { limit: 10.0, scale: 2.0 };
     let declared = |version| {
-        let step = pipeline.step("clean").version(version).param("options", &options);
+        let step = pipeline.step("clean").function(concat!(module_path!(), "::clean"), &[]);
+        let step = step.version(version).param("options", &options);
         let step = step.param("name", "clean").input(&table);
         step.explain::<Table>().unwrap().0
     };
@@ -184,7 +185,10 @@ fn local_and_generic_functions_with_a_context_are_steps() {
             counted => assert_eq!((counted.unwrap().load().unwrap().to_vec(), call), (vec![7, 7], 3)),
         }
     }
-    let (outcome, _) = folder.pipeline().step("count 2").param("type", &7_u8).explain::<Vec<u8>>().unwrap();
+    let pipeline = folder.pipeline();
+    // A name stands for the path of the function.
+    let step = pipeline.step("count 2").function("", &["u8".to_owned(), "2".to_owned()]);
+    let (outcome, _) = step.param("type", &7_u8).explain::<Vec<u8>>().unwrap();
     assert_eq!(outcome, Outcome::Reused);
 }
 
@@ -229,4 +233,244 @@ fn directories_and_patterns_are_parameters() {
     assert_eq!(run(), (1, NOTHING.to_owned()));
     fs::write(data.join("b.csv"), "b").unwrap();
     assert_eq!(run(), (2, "data/b.csv is new".to_owned()));
+}
+
+/// Runs the steps of a program, and returns the value of the last one, and what became of it.
+fn told<T: Checkpoint + Clone>(
+    folder: &Folder,
+    steps: impl FnOnce(&Pipeline) -> Result<Output<T>, Error>,
+) -> (T, String) {
+    let pipeline = folder.pipeline();
+    let output = steps(&pipeline).unwrap();
+    let value = T::clone(&output.load().unwrap());
+    let report = pipeline.reports().pop().unwrap();
+    (value, format!("{:?}: {}", report.outcome, report.reasons[0]))
+}
+
+const FIRST: &str = "Ran: nothing is kept of it";
+const REUSED: &str = "Reused: nothing has changed";
+const ANOTHER_ORDER: &str = "Ran: its inputs or files are declared in another order or role";
+
+#[test]
+fn a_step_with_swapped_inputs_runs_again() {
+    #[step(name = format!("number {value}"))]
+    fn number(value: f64) -> f64 {
+        value
+    }
+
+    #[step]
+    fn minus(left: &f64, right: &f64) -> f64 {
+        left - right
+    }
+
+    let folder = Folder::new("");
+    let run = |is_swapped: bool| {
+        told(&folder, |pipeline| {
+            let (five, two) = (number::step(pipeline, 5.0)?, number::step(pipeline, 2.0)?);
+            let (left, right) = if is_swapped { (&two, &five) } else { (&five, &two) };
+            minus::step(pipeline, left, right)
+        })
+    };
+    assert_eq!(run(false), (3.0, FIRST.to_owned()));
+    assert_eq!(run(true), (-3.0, ANOTHER_ORDER.to_owned()));
+    // Each order has a version of its own.
+    assert_eq!(run(true), (-3.0, REUSED.to_owned()));
+    assert_eq!(run(false), (3.0, REUSED.to_owned()));
+}
+
+#[test]
+fn a_step_with_swapped_files_runs_again() {
+    #[step]
+    fn join(#[file] first: &Path, #[file] second: &Path) -> io::Result<String> {
+        Ok(fs::read_to_string(first)? + &fs::read_to_string(second)?)
+    }
+
+    let folder = Folder::new("");
+    let (head, body) = (folder.at("head"), folder.at("body"));
+    fs::write(&head, "head").unwrap();
+    fs::write(&body, "body").unwrap();
+    let run = |first: &Path, second: &Path| told(&folder, |pipeline| join::step(pipeline, first, second));
+    assert_eq!(run(&head, &body), ("headbody".to_owned(), FIRST.to_owned()));
+    assert_eq!(run(&body, &head), ("bodyhead".to_owned(), ANOTHER_ORDER.to_owned()));
+    assert_eq!(run(&body, &head).1, REUSED);
+    assert_eq!(run(&body, &body), ("bodybody".to_owned(), "Ran: head is not used any more".to_owned()));
+}
+
+#[test]
+fn a_step_with_another_directory_of_the_same_files_runs_again() {
+    /// Counts the files that are not in a directory below.
+    #[step]
+    fn count(#[directory] directory: &Path) -> io::Result<usize> {
+        Ok(fs::read_dir(directory)?.flatten().filter(|entry| entry.path().is_file()).count())
+    }
+
+    let folder = Folder::new("");
+    let (outer, inner) = (folder.at("outer"), folder.at("outer/sub"));
+    fs::create_dir_all(&inner).unwrap();
+    fs::write(inner.join("a.csv"), "1").unwrap();
+    let run = |directory: &Path| told(&folder, |pipeline| count::step(pipeline, directory));
+    assert_eq!(run(&outer), (0, FIRST.to_owned()));
+    assert_eq!(run(&inner), (1, ANOTHER_ORDER.to_owned()));
+    assert_eq!(run(&inner), (1, REUSED.to_owned()));
+}
+
+#[test]
+fn a_step_with_swapped_products_runs_again() {
+    #[step]
+    fn split(#[produces] low: &Path, #[produces] high: &Path) -> io::Result<()> {
+        fs::write(low, "low")?;
+        fs::write(high, "high")
+    }
+
+    let folder = Folder::new("");
+    let (one, other) = (folder.at("one"), folder.at("other"));
+    let run = |low: &Path, high: &Path| {
+        let ((), told) = told(&folder, |pipeline| split::step(pipeline, low, high));
+        (told, [&one, &other].map(|file| fs::read_to_string(file).unwrap()).join(" "))
+    };
+    assert_eq!(run(&one, &other), (FIRST.to_owned(), "low high".to_owned()));
+    assert_eq!(run(&other, &one), (ANOTHER_ORDER.to_owned(), "high low".to_owned()));
+    assert_eq!(run(&other, &one).0, REUSED);
+}
+
+#[test]
+fn a_step_with_another_constant_runs_again() {
+    #[step]
+    fn times<const N: u32>(value: f64) -> f64 {
+        value * f64::from(N)
+    }
+
+    let folder = Folder::new("");
+    let twice = || told(&folder, |pipeline| times::step::<2>(pipeline, 5.0));
+    assert_eq!(twice(), (10.0, FIRST.to_owned()));
+    let (value, reason) = told(&folder, |pipeline| times::step::<3>(pipeline, 5.0));
+    let path = concat!(module_path!(), "::times");
+    let expected = format!("Ran: its function was {path}<2>, and is {path}<3> now");
+    assert_eq!((value, reason), (15.0, expected));
+    assert_eq!(twice(), (10.0, REUSED.to_owned()));
+}
+
+/// A unit of length, and what it is in metres.
+trait Unit {
+    fn metres() -> f64;
+}
+
+struct Centimetre;
+
+impl Unit for Centimetre {
+    fn metres() -> f64 {
+        0.01
+    }
+}
+
+struct Kilometre;
+
+impl Unit for Kilometre {
+    fn metres() -> f64 {
+        1000.0
+    }
+}
+
+#[test]
+fn a_step_with_another_type_runs_again() {
+    #[step]
+    fn length<U: Unit>(number: f64) -> f64 {
+        number * U::metres()
+    }
+
+    let folder = Folder::new("");
+    let far = || told(&folder, |pipeline| length::step::<Kilometre>(pipeline, 2.0));
+    assert_eq!(far(), (2000.0, FIRST.to_owned()));
+    let (value, reason) = told(&folder, |pipeline| length::step::<Centimetre>(pipeline, 2.0));
+    assert_eq!(value, 0.02);
+    assert!(reason.starts_with("Ran: its function was ") && reason.ends_with("Centimetre> now"), "{reason}");
+    assert_eq!(far(), (2000.0, REUSED.to_owned()));
+}
+
+/// It serializes to nothing, as does the other kernel.
+#[derive(Serialize)]
+struct Flat;
+
+#[derive(Serialize)]
+struct Steep;
+
+trait Kernel {
+    fn at(self, place: f64) -> f64;
+}
+
+impl Kernel for Flat {
+    fn at(self, _: f64) -> f64 {
+        1.0
+    }
+}
+
+impl Kernel for Steep {
+    fn at(self, place: f64) -> f64 {
+        place
+    }
+}
+
+#[test]
+fn a_step_with_a_value_of_another_type_runs_again() {
+    #[step]
+    fn weight(kernel: impl Kernel + Serialize, place: f64) -> f64 {
+        kernel.at(place)
+    }
+
+    let folder = Folder::new("");
+    let flat = || told(&folder, |pipeline| weight::step(pipeline, Flat, 3.0));
+    assert_eq!(flat(), (1.0, FIRST.to_owned()));
+    let (value, reason) = told(&folder, |pipeline| weight::step(pipeline, Steep, 3.0));
+    assert_eq!(value, 3.0);
+    assert!(reason.starts_with("Ran: its function was ") && reason.ends_with("Steep> now"), "{reason}");
+    assert_eq!(flat(), (1.0, REUSED.to_owned()));
+}
+
+mod rising {
+    use checkpointed::pipeline::step;
+
+    #[step]
+    pub(super) fn change(value: f64) -> f64 {
+        value + 1.0
+    }
+
+    #[step(name = "moved")]
+    pub(super) fn moved(value: f64) -> f64 {
+        value
+    }
+}
+
+mod falling {
+    use checkpointed::pipeline::step;
+
+    #[step]
+    pub(super) fn change(value: f64) -> f64 {
+        value - 1.0
+    }
+
+    #[step(name = "moved")]
+    pub(super) fn moved(value: f64) -> f64 {
+        value
+    }
+}
+
+#[test]
+fn two_functions_of_one_name_are_told_apart() {
+    let folder = Folder::new("");
+    let rising = || told(&folder, |pipeline| rising::change::step(pipeline, 5.0));
+    let falling = || told(&folder, |pipeline| falling::change::step(pipeline, 5.0));
+    assert_eq!(rising(), (6.0, FIRST.to_owned()));
+    let module = module_path!();
+    let expected =
+        format!("Ran: its function was {module}::rising::change, and is {module}::falling::change now");
+    assert_eq!(falling(), (4.0, expected));
+    assert_eq!(falling(), (4.0, REUSED.to_owned()));
+    assert_eq!(rising(), (6.0, REUSED.to_owned()));
+}
+
+#[test]
+fn a_function_with_a_name_may_move_to_another_module() {
+    let folder = Folder::new("");
+    assert_eq!(told(&folder, |pipeline| rising::moved::step(pipeline, 5.0)).1, FIRST);
+    assert_eq!(told(&folder, |pipeline| falling::moved::step(pipeline, 5.0)).1, REUSED);
 }

@@ -1,15 +1,15 @@
 //! `#[step]`: keeps the function, and adds a type of the same name. Its function `step` runs the
 //! function as a step of a pipeline.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::spanned::Spanned as _;
 use syn::{
-    Attribute, Expr, ExprLit, FnArg, GenericArgument, GenericParam, Ident, Item, ItemFn, Lit, Pat, PatIdent,
-    PatType, Path, PathArguments, ReturnType, Safety, Signature, Token, Type, TypePath, TypeReference,
-    parse_quote,
+    Attribute, ConstParam, Expr, ExprLit, FnArg, GenericArgument, GenericParam, Ident, Item, ItemFn, Lit,
+    Pat, PatIdent, PatType, Path, PathArguments, ReturnType, Safety, Signature, Token, Type, TypeParam,
+    TypePath, TypeReference, parse_quote,
 };
 
 use crate::attr::{CRATE, Errors, NAME};
@@ -163,6 +163,11 @@ fn mark(attributes: &mut Vec<Attribute>, errors: &mut Errors) -> Option<Ident> {
 fn parameter(name: Ident, mark: Option<Ident>, argument: &PatType, errors: &mut Errors) -> Parameter {
     let given = (*argument.ty).clone();
     if let Some(mark) = mark {
+        if mark != "context" && has_mut(given.to_token_stream()) {
+            let ways_out =
+                ["take it by value or by a shared reference, and return what the step makes of it"];
+            errors.refuse(&given, "a reused step changes no argument", &ways_out);
+        }
         let role = if mark == "context" { Role::Context } else { Role::Declared(mark) };
         return Parameter { name, role, given };
     }
@@ -176,8 +181,30 @@ fn parameter(name: Ident, mark: Option<Ident>, argument: &PatType, errors: &mut 
         let given = input(reference);
         return Parameter { name, role: Role::Input, given };
     }
+    if has_mut(given.to_token_stream()) {
+        let ways_out = ["take it by value or by a shared reference, and return what the step makes of it"];
+        errors.refuse(&given, "a reused step changes no argument", &ways_out);
+    }
     let role = Role::Declared(Ident::new("param", Span::call_site()));
     Parameter { name, role, given }
+}
+
+/// True for a type with a mutable reference in it.
+fn has_mut(ty: TokenStream) -> bool {
+    ty.into_iter().any(|token| match token {
+        TokenTree::Group(group) => has_mut(group.stream()),
+        TokenTree::Ident(ident) => ident == "mut",
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
+}
+
+/// True for a type that the caller chooses: `impl Trait`, also inside of another.
+fn is_chosen(ty: TokenStream) -> bool {
+    ty.into_iter().any(|token| match token {
+        TokenTree::Group(group) => is_chosen(group.stream()),
+        TokenTree::Ident(ident) => ident == "impl",
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
 }
 
 /// True for `str` and `Path`, which are behind a reference for another reason than size.
@@ -251,9 +278,23 @@ fn step(function: &ItemFn, arguments: &Arguments, parameters: &[Parameter], is_w
     };
     // An output that is no checkpoint is an error at its type.
     let run = Ident::new("run", output.span());
+    // A name that is given stands for the path too: the user may move the function.
+    let path = match name {
+        Some(_) => quote!(""),
+        None => quote!(::core::concat!(::core::module_path!(), "::", #text)),
+    };
+    let chosen = sig.generics.params.iter().filter_map(chosen);
+    let is_value = |role: &Role| matches!(role, Role::Declared(method) if method == "param");
+    let types_of_values = parameters
+        .iter()
+        .filter(|parameter| is_value(&parameter.role) && is_chosen(parameter.given.to_token_stream()));
+    let types_of_values = types_of_values.map(
+        |Parameter { name, .. }| quote!(::std::string::String::from(::core::any::type_name_of_val(&#name))),
+    );
+    let generics_of_call = quote!(&[#(#chosen,)* #(#types_of_values,)*]);
     let name = name.as_ref().map_or_else(|| quote!(#text), |name| quote!(&#name));
     let body = quote! {
-        #pipeline.step(#name)#(#calls)*#(#declared)*.#run(
+        #pipeline.step(#name).function(#path, #generics_of_call)#(#calls)*#(#declared)*.#run(
             move |#context| -> ::core::result::Result<
                 #output,
                 ::std::boxed::Box<dyn ::std::error::Error + ::core::marker::Send + ::core::marker::Sync>,
@@ -297,6 +338,19 @@ fn of_call(parameter: &GenericParam) -> Option<&Ident> {
     match parameter {
         GenericParam::Type(parameter) => Some(&parameter.ident),
         GenericParam::Const(parameter) => Some(&parameter.ident),
+        GenericParam::Lifetime(_) => None,
+    }
+}
+
+/// The text of a generic parameter of this call: two calls with other ones are other steps.
+fn chosen(parameter: &GenericParam) -> Option<TokenStream> {
+    match parameter {
+        GenericParam::Type(TypeParam { ident, .. }) => {
+            Some(quote!(::std::string::String::from(::core::any::type_name::<#ident>())))
+        }
+        GenericParam::Const(ConstParam { ident, .. }) => {
+            Some(quote!(::std::string::ToString::to_string(&#ident)))
+        }
         GenericParam::Lifetime(_) => None,
     }
 }

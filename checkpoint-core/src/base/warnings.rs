@@ -97,10 +97,12 @@ fn tell(warning: &Warning) {
         true => tracing::error!(target: "checkpointed", "{warning}"),
         false => tracing::warn!(target: "checkpointed", "{warning}"),
     });
-    if let Some(Taker(take)) = taker
-        && caught(|| take(warning)).is_ok()
-    {
-        return;
+    if let Some(Taker(take)) = taker {
+        // What the callback itself causes does not come to it again.
+        let _elsewhere = Scope { before: Some(lasting::replace(&CURRENT, None)) };
+        if caught(|| take(warning)).is_ok() {
+            return;
+        }
     }
     if of_process().or(to_stderr).unwrap_or_else(|| !tracing::dispatcher::has_been_set()) {
         let what = if warning.is_error { "error" } else { "warning" };

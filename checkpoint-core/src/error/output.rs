@@ -32,6 +32,10 @@ pub enum OutputFault {
     SavedElsewhere,
     /// A newer checkpoint counts on bytes that this value would cut off.
     NotNewest,
+    /// Another value went back and wrote other bytes in the place of those that this one counts.
+    Replaced,
+    /// The run that loaded the value has ended, and another one may count on more bytes.
+    RunEnded,
     /// A newer checkpoint could not be read, and may count on bytes that a load of an older one
     /// would cut off.
     NewerUnread {
@@ -91,6 +95,15 @@ impl fmt::Display for Shown {
                 formatter,
                 "has bytes behind the first {counted} that a newer checkpoint counts on: save this state before you \
                  write, or remove the newer checkpoints with `discard_newer`"
+            ),
+            OutputFault::Replaced => write!(
+                formatter,
+                "has other bytes among the first {counted} now: another clone of this value went back and wrote, so what \
+                 this one counts is gone; save the state that has the other clone, or load the newest checkpoint"
+            ),
+            OutputFault::RunEnded => formatter.write_str(
+                "was loaded by a run that has ended, and another one may have saved since, with more bytes: load the state \
+                 again, or save it in the present run before you write",
             ),
             OutputFault::NewerUnread { generation } => write!(
                 formatter,

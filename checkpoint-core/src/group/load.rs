@@ -7,6 +7,7 @@
 //! gather  a verdict: all accept it; or all go to the next older one, if a part is damaged for good
 //! ```
 
+use std::io;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -116,10 +117,13 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             let loaded = loaded.and_then(|decoded| changed.map(|()| decoded));
             let (mine, own) = match loaded {
                 Ok(decoded) => (Ok((Some(decoded), Found::Whole)), None),
-                Err(error) if error.is_damage() => {
-                    let found = Found::Damaged { why: error.to_string(), is_unread: error.is_unread() };
-                    (Ok((None, found)), Some(error))
-                }
+                Err(error) if error.is_damage() => match self.left_elsewhere(&error, generation) {
+                    Some(elsewhere) => (Err(elsewhere), None),
+                    None => {
+                        let found = Found::Damaged { why: error.to_string(), is_unread: error.is_unread() };
+                        (Ok((None, found)), Some(error))
+                    }
+                },
                 Err(error) => (Err(error), None),
             };
             let ((decoded, _), found) = self.calls.gather_about(mine, |(_, found)| match found {
@@ -161,6 +165,31 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             }
             tried.push(Skipped { generation, error });
         }
+    }
+
+    /// The error of a part that is missing in a directory of this machine alone, beside older
+    /// parts: it may be on the machine on which the rank ran last. An older generation is no way
+    /// out, since the saves after it would remove the tables of the newer ones.
+    ///
+    /// `None` if the part counts as damaged: the directory has the table too, as where all members
+    /// share it; or it has no part at all, and so no older generation is loaded.
+    fn left_elsewhere(&self, error: &Error, generation: u64) -> Option<Error> {
+        let &Error::Io { operation, ref path, ref source } = error else { return None };
+        let is_elsewhere = source.kind() == io::ErrorKind::NotFound
+            // Otherwise a power cut may have taken the part alone.
+            && self.builder.options().durable
+            && self.home.files().is_some()
+            && !self.home.has(generation)
+            && self.part.reader().home().generations().is_ok_and(|parts| !parts.is_empty());
+        is_elsewhere.then(|| {
+            let why = format!(
+                "{source}; rank {} has older parts here, in a directory of its own: start each rank on the machine \
+                 that has its part of generation {generation}, or go back to an older one by `ckpt rewind` in the \
+                 directory of rank 0",
+                self.calls.rank()
+            );
+            Error::io(operation, path, io::Error::new(source.kind(), why))
+        })
     }
 
     /// Records a load that all members accepted.

@@ -63,6 +63,8 @@ struct Written {
     has_durable_name: bool,
     /// The number of times that the file was cut.
     cuts: u64,
+    /// The cuts that no later one reached below: the number and the length of each. Both grow.
+    lowest: Vec<(u64, u64)>,
     /// The one that appends.
     owner: Owner,
 }
@@ -158,6 +160,7 @@ impl OpenFile {
             held: None,
             has_durable_name: false,
             cuts: 0,
+            lowest: Vec::new(),
             owner: Weak::clone(owner),
         };
         let (process, path, state) = (Process::current(), path.to_owned(), Mutex::new(state));
@@ -224,14 +227,15 @@ impl OpenFile {
         if self.process.is_current() { Ok(()) } else { Err(self.fault(counted, OutputFault::OtherProcess)) }
     }
 
-    /// Appends bytes for a value that counts this many. If it fails, none of them count.
+    /// Appends bytes for a value that counts this many. If it fails, none of them count. Returns the
+    /// number of times that the file was cut.
     pub(super) fn append(
         &self,
         value: &Owner,
         counts: (u64, &End),
         bytes: &[u8],
         keeps_cut: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
         let mut state = self.state();
         self.own(&mut state, value, counts, keeps_cut)?;
         if state.waiting.len() + bytes.len() > BUFFER {
@@ -239,9 +243,15 @@ impl OpenFile {
         }
         if bytes.len() < BUFFER {
             state.waiting.extend_from_slice(bytes);
-            return Ok(());
+        } else {
+            self.write(&mut state, bytes)?;
         }
-        self.write(&mut state, bytes)
+        Ok(state.cuts)
+    }
+
+    /// The number of times that the file was cut.
+    pub(super) fn cuts(&self) -> u64 {
+        self.state().cuts
     }
 
     /// Goes back to the bytes that a value counts, if the value that appended is gone, and the newest
@@ -296,6 +306,8 @@ impl OpenFile {
             }
         }
         state.cuts += 1;
+        state.lowest.retain(|(_, lowest)| *lowest < length);
+        state.lowest.push((state.cuts, length));
         (state.length, state.reach) = (length, length);
         state.synced = state.synced.min(length);
         state.since = self.checksum(state.synced, length)?;

@@ -54,6 +54,12 @@ pub(super) fn set(disk: &dyn Disk, directory: &Path, file: &dyn Growing) {
     }
 }
 
+/// The run whose mark a file has, for a program without a run.
+pub(super) fn of_any(disk: &dyn Disk, file: &dyn Growing) -> Marked {
+    // No directory has an empty path.
+    of(disk, Path::new(""), file)
+}
+
 /// The run whose mark a file has, for the run of a directory.
 pub(super) fn of(disk: &dyn Disk, directory: &Path, file: &dyn Growing) -> Marked {
     let mark = file.mark().and_then(|bytes| String::from_utf8(bytes).ok());

@@ -25,8 +25,8 @@ pub(crate) use self::of_run::accept;
 #[cfg(feature = "scopes")]
 pub(crate) use self::of_run::saving_part;
 pub(crate) use self::of_run::{
-    Counted, Found, Lengths, OfRun, abandon, acknowledge, counts, leave_open, loading, refuse_to_cut,
-    resolve, saving, sync_all,
+    Counted, Found, Lengths, OfRun, Running, abandon, acknowledge, counts, leave_open, loading,
+    refuse_to_cut, resolve, saving, sync_all,
 };
 use self::stored::Stored;
 pub(crate) use self::value::Age;

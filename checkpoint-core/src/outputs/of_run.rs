@@ -22,6 +22,22 @@ use crate::base::warnings::warn;
 use crate::error::{Error, OutputFault};
 use crate::store::{Disk, Growing};
 
+/// Lives as long as a run has the right to its directory.
+#[derive(Debug)]
+pub(crate) struct Running(Arc<OfRun>);
+
+impl Running {
+    pub(crate) fn new(run: &Arc<OfRun>) -> Running {
+        Running(Arc::clone(run))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::Release);
+    }
+}
+
 /// The outputs of one checkpointer.
 #[derive(Debug)]
 pub(crate) struct OfRun {
@@ -45,6 +61,8 @@ pub(crate) struct OfRun {
     known: Mutex<BTreeMap<u64, Lengths>>,
     /// True for the part of a member: its group accepts a save later, or refuses it.
     is_part: AtomicBool,
+    /// True once the run has ended, and with it the right to cut files.
+    is_over: AtomicBool,
     /// The outputs of a part that was saved, and that the group has not accepted yet, with its
     /// generation.
     unaccepted: Mutex<Option<(u64, Vec<Counted>)>>,
@@ -86,6 +104,8 @@ pub(crate) struct Counted {
     length: u64,
     /// `None` for one in a part of the state that was encoded by an earlier run.
     value: Option<(Arc<Value>, Option<Arc<OpenFile>>)>,
+    /// The number of cuts of the open file at which it had the bytes.
+    since: u64,
     durable: bool,
     run: Weak<OfRun>,
     /// True for an output that grows with the run of another directory.
@@ -173,7 +193,8 @@ pub(super) fn run_that_saves() -> Option<Arc<OfRun>> {
 
 /// Adds a value that is being encoded, with the number of bytes that were encoded for it.
 pub(super) fn count(value: &Arc<Value>, length: u64) {
-    let file = value.open_file();
+    let (file, since) = value.open_file().unzip();
+    let since = since.unwrap_or_default();
     lasting::look(&SAVING, |saving| {
         let Some(Saving { run, counted }) = saving else { return };
         let path = value.path();
@@ -185,7 +206,7 @@ pub(super) fn count(value: &Arc<Value>, length: u64) {
             run.note(file);
         }
         let value = Some((Arc::clone(value), file));
-        counted.push(Counted { value, is_of_other, ..run.without_value(path, length) });
+        counted.push(Counted { value, since, is_of_other, ..run.without_value(path, length) });
     });
 }
 
@@ -201,7 +222,7 @@ pub(super) fn add_loaded(value: &Arc<Value>) {
 /// Makes sure, before a checkpoint is published, that all files have the bytes that it counts on.
 pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
     check_paths(counted)?;
-    for Counted { path, value, length, durable, run, is_of_other } in counted {
+    for Counted { path, value, length, since, durable, run, is_of_other } in counted {
         let run = run.upgrade();
         run.as_ref().map_or(Ok(()), |run| run.check_closed())?;
         if *is_of_other {
@@ -209,7 +230,7 @@ pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
             return Err(Error::Output { path, counted, fault });
         }
         let Some((value, file)) = value else { continue };
-        *file = value.sync(file.as_ref(), *length, *durable)?;
+        *file = value.sync(file.as_ref().map(|file| (file, *since)), *length, *durable)?;
         if let (Some(file), Some(run)) = (file, run) {
             run.note(file);
         }
@@ -284,6 +305,7 @@ pub(crate) fn accept(counted: &[Counted], generation: u64) {
         let Some((value, _)) = value else { continue };
         if let Some(run) = run.upgrade() {
             run.forget_behind(value);
+            value.goes_on_in(&run);
         }
         if let Err(error) = value.was_saved() {
             warn(format!("an output keeps what the checkpoint does not count, until the next load: {error}"));
@@ -339,12 +361,23 @@ impl OfRun {
             lost: Mutex::default(),
             known: Mutex::default(),
             is_part: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             unaccepted: Mutex::default(),
         })
     }
 
     pub(super) fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
+    }
+
+    /// True once the run has ended: another one may have the directory.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    /// Leaves the outputs of a state from another directory to the run there. This one loaded them.
+    pub(crate) fn leave(self: &Arc<Self>, found: &Found) {
+        found.iter().filter_map(Weak::upgrade).for_each(|value| value.is_left_by(self));
     }
 
     pub(super) fn keeps_cut(&self) -> bool {
@@ -522,7 +555,7 @@ impl OfRun {
 
     fn without_value(self: &Arc<Self>, path: PathBuf, length: u64) -> Counted {
         let run = Arc::downgrade(self);
-        Counted { path, length, value: None, durable: self.durable, run, is_of_other: false }
+        Counted { path, length, value: None, since: 0, durable: self.durable, run, is_of_other: false }
     }
 
     pub(super) fn is_durable(&self) -> bool {
@@ -623,6 +656,11 @@ impl OfRun {
     /// a generation that is aside may count on it.
     pub(crate) fn went_back(&self, generation: u64, lengths: Option<Lengths>) {
         self.keeps_cut.store(true, Ordering::Release);
+        self.now_ends_at(generation, lengths);
+    }
+
+    /// Notes that a generation is the newest now, and what it counts on.
+    pub(crate) fn now_ends_at(&self, generation: u64, lengths: Option<Lengths>) {
         if let Some(lengths) = lengths {
             self.know(generation, lengths);
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use super::counts::{Counts, find, is_one_file, look, verify, without_detours};
 use super::end::{COVERED, End};
 use super::file::OpenFile;
-use super::mark::Marked;
+use super::mark::{self, Marked};
 use super::of_run::OfRun;
 use super::stored::Stored;
 use crate::base::warnings::warn;
@@ -40,6 +40,8 @@ struct Inner {
     run: Option<Arc<OfRun>>,
     /// The run that loaded a value whose file is left to another one.
     loaded_by: Option<Arc<OfRun>>,
+    /// The number of cuts of the open file at which it had the bytes that count.
+    since: u64,
     /// True if the value was loaded from a generation with newer ones behind it.
     is_behind: bool,
     /// True to keep what is cut off.
@@ -94,8 +96,9 @@ impl Value {
     }
 
     fn new(file: Whereabouts, length: u64, end: Ending) -> Owned {
-        let (run, loaded_by, is_behind, keeps_cut) = (None, None, false, false);
-        Value::of(Inner { file, length, end, run, loaded_by, is_behind, keeps_cut }, Process::current())
+        let (run, loaded_by, since, is_behind, keeps_cut) = (None, None, 0, false, false);
+        let inner = Inner { file, length, end, run, loaded_by, since, is_behind, keeps_cut };
+        Value::of(inner, Process::current())
     }
 
     fn of(inner: Inner, process: Process) -> Owned {
@@ -110,8 +113,8 @@ impl Value {
         let Some(inner) = self.inner_at_fork().map(|inner| inner.clone()) else {
             let ((path, length), end) = (self.shown(), Ending::Hashed(String::new()));
             let file = Whereabouts::Named(Place::of(&path), Arc::new(RealDisk::default()));
-            let (run, loaded_by, is_behind, keeps_cut) = (None, None, false, false);
-            let inner = Inner { file, length, end, run, loaded_by, is_behind, keeps_cut };
+            let (run, loaded_by, since, is_behind, keeps_cut) = (None, None, 0, false, false);
+            let inner = Inner { file, length, end, run, loaded_by, since, is_behind, keeps_cut };
             return Value::of(inner, self.process);
         };
         let behind = inner.run.clone().filter(|_| inner.is_behind && self.check_process().is_ok());
@@ -199,12 +202,29 @@ impl Value {
         Ok(Stored { path: path.to_owned(), run, length, end, inode })
     }
 
-    /// The open file, if there is one.
-    pub(super) fn open_file(&self) -> Option<Arc<OpenFile>> {
-        match &self.inner_at_fork()?.file {
-            Whereabouts::Open(file) => Some(Arc::clone(file)),
+    /// The open file, if there is one, and the number of its cuts at which it had the bytes that
+    /// count.
+    pub(super) fn open_file(&self) -> Option<(Arc<OpenFile>, u64)> {
+        let inner = self.inner_at_fork()?;
+        match &inner.file {
+            Whereabouts::Open(file) => Some((Arc::clone(file), inner.since)),
             _ => None,
         }
+    }
+
+    /// Notes the run that has saved the value, where that of a value without an open file has ended.
+    pub(super) fn goes_on_in(&self, run: &Arc<OfRun>) {
+        let Some(mut inner) = self.inner_at_fork() else { return };
+        let is_over = inner.run.as_ref().is_some_and(|of| of.is_over() && of.is_same(run));
+        if is_over && matches!(inner.file, Whereabouts::Loaded(..)) {
+            // An earlier checkpoint may count on more.
+            (inner.run, inner.keeps_cut) = (Some(Arc::clone(run)), true);
+        }
+    }
+
+    /// Notes the run that loaded the value from another directory, where its file stays.
+    pub(super) fn is_left_by(&self, run: &Arc<OfRun>) {
+        self.inner().loaded_by = Some(Arc::clone(run));
     }
 
     /// Notes the run that saves the value. Returns false if it grows with that of another directory,
@@ -329,7 +349,7 @@ impl Value {
     pub(super) fn was_saved(&self) -> Result<(), Error> {
         let mut inner = self.inner();
         inner.is_behind = false;
-        if self.owner.strong_count() == 0 || inner.is_below_promise() {
+        if self.owner.strong_count() == 0 || inner.is_below_promise() || inner.may_not_open() {
             return Ok(());
         }
         let file = match &inner.file {
@@ -355,9 +375,9 @@ impl Value {
             return Err(inner.fault(OutputFault::NotNewest));
         }
         let file = inner.open(&self.owner)?;
-        let Inner { length, end, keeps_cut, .. } = &mut *inner;
+        let Inner { length, end, since, keeps_cut, .. } = &mut *inner;
         if let Ending::Known(end) = end {
-            file.append(&self.owner, (*length, end), bytes, *keeps_cut)?;
+            *since = file.append(&self.owner, (*length, end), bytes, *keeps_cut)?;
             end.push(bytes);
             *length += bytes.len() as u64;
         }
@@ -371,30 +391,40 @@ impl Value {
         if let Whereabouts::Open(file) = &inner.file { file.flush(inner.length) } else { Ok(()) }
     }
 
-    /// Makes the file fit for a checkpoint that counts this many bytes of it.
+    /// Makes the file fit for a checkpoint that counts this many bytes of it: the file that the value
+    /// has open, with the number of cuts at which it had them. Cuts no file: the checkpoint may not come
+    /// to be.
     pub(super) fn sync(
         &self,
-        file: Option<&Arc<OpenFile>>,
+        file: Option<(&Arc<OpenFile>, u64)>,
         counted: u64,
         durable: bool,
     ) -> Result<Option<Arc<OpenFile>>, Error> {
-        let file = match file {
-            Some(file) => Arc::clone(file),
+        let (file, since) = match file {
+            Some((file, since)) => (Arc::clone(file), since),
             None => {
                 let mut inner = self.inner();
-                if inner.is_behind || inner.is_below_promise() {
+                if matches!(inner.file, Whereabouts::Loaded(..)) {
                     let run = inner.run.clone().ok_or_else(|| inner.fault(OutputFault::OtherRun))?;
-                    find(&**run.disk(), &inner.path(), &inner.counts())?;
+                    let path = inner.path();
+                    // A value that counts no byte counts on no file.
+                    if inner.length > 0 {
+                        let found = find(&**run.disk(), &path, &inner.counts())?;
+                        // An earlier run may not have synced it.
+                        if durable {
+                            found.sync().map_err(|source| Error::writing("sync", &path, source))?;
+                        }
+                    }
                     return Ok(None);
                 }
                 match inner.open(&self.owner) {
                     // A copy that was made before the first write, for example: it counts no byte.
                     Err(Error::Output { fault: OutputFault::InUse, .. }) if counted == 0 => return Ok(None),
-                    file => file?,
+                    file => (file?, inner.since),
                 }
             }
         };
-        file.sync(counted, durable)?;
+        file.sync(counted, since, durable)?;
         Ok(Some(file))
     }
 
@@ -428,9 +458,19 @@ impl Value {
         let found = if inner.length > 0 { look(&*disk, &path, &counts).ok() } else { None };
         let (file, end) = if let Some(found) = found {
             let ours = inner.run.as_ref().or(inner.loaded_by.as_ref());
-            if let Some(Marked::Other(_)) = ours.map(|run| run.marked(&*found)) {
-                let (counted, fault) = (inner.length, OutputFault::OtherRun);
-                return Err(Error::Output { path, counted, fault });
+            let marked = ours.map_or_else(|| mark::of_any(&*disk, &*found), |run| run.marked(&*found));
+            let fault = match marked {
+                Marked::Other(_) => Some(OutputFault::OtherRun),
+                // Its newest checkpoint counts on more.
+                Marked::Ours if inner.is_behind => Some(OutputFault::NotNewest),
+                Marked::Ours if ours.is_some_and(|run| run.is_over()) => Some(OutputFault::RunEnded),
+                _ if ours.is_some_and(|run| inner.length < run.promised(&path)) => {
+                    Some(OutputFault::NotNewest)
+                }
+                _ => None,
+            };
+            if let Some(fault) = fault {
+                return Err(Error::Output { path, counted: inner.length, fault });
             }
             // It may be the file of another run all the same, so what is cut is kept.
             OpenFile::go_on(disk, &path, &counts, true, &self.owner)?
@@ -441,6 +481,7 @@ impl Value {
             let end = verify(&*source, &path, &counts)?;
             (file, end)
         };
+        inner.since = file.cuts();
         (inner.file, inner.end, inner.is_behind) = (Whereabouts::Open(file), Ending::Known(end), false);
         self.show(&inner);
         Ok(())
@@ -481,24 +522,38 @@ impl Inner {
         }
     }
 
+    /// True if the file is not open, and the run that may open it has ended.
+    fn may_not_open(&self) -> bool {
+        matches!(self.file, Whereabouts::Loaded(..)) && self.run.as_ref().is_some_and(|run| run.is_over())
+    }
+
     /// Opens the file, where it is not open.
     fn open(&mut self, value: &Owner) -> Result<Arc<OpenFile>, Error> {
-        let (file, end) = match (&self.file, &self.run) {
+        let (file, since, end) = match (&self.file, &self.run) {
             (Whereabouts::Open(file), _) => return Ok(Arc::clone(file)),
             (Whereabouts::Named(place, disk), _) => {
                 let path = without_detours(&place.absolute()?);
-                (OpenFile::create(Arc::clone(disk), &path, value)?, End::default())
+                let file = OpenFile::create(Arc::clone(disk), &path, value)?;
+                let since = file.cuts();
+                (file, since, End::default())
             }
             (Whereabouts::Loaded(..), None) => return Err(self.fault(OutputFault::OtherRun)),
             (Whereabouts::Loaded(_, path), Some(run)) => {
                 if let Some(file) = run.open_at(path) {
-                    let file_end = verify(&*file.content(), path, &self.counts())?;
-                    (file, file_end)
+                    // A cut that comes meanwhile counts as a later one.
+                    let since = file.cuts();
+                    let end = verify(&*file.content(), path, &self.counts())?;
+                    (file, since, end)
+                } else if run.is_over() {
+                    return Err(self.fault(OutputFault::RunEnded));
                 } else if self.is_below_promise() {
                     return Err(self.fault(OutputFault::NotNewest));
                 } else {
                     let counts = self.counts();
-                    OpenFile::go_on(Arc::clone(run.disk()), path, &counts, self.keeps_cut, value)?
+                    let disk = Arc::clone(run.disk());
+                    let (file, end) = OpenFile::go_on(disk, path, &counts, self.keeps_cut, value)?;
+                    let since = file.cuts();
+                    (file, since, end)
                 }
             }
         };
@@ -506,6 +561,7 @@ impl Inner {
             run.note(&file);
         }
         (self.file, self.end) = (Whereabouts::Open(Arc::clone(&file)), Ending::Known(end));
+        self.since = since;
         Ok(file)
     }
 }

@@ -184,6 +184,11 @@ pub(super) struct Marks {
 }
 
 impl Marks {
+    /// True if a step is run because of a command, as are the steps that depend on it.
+    pub(super) fn is_forced(&self, step: &str) -> bool {
+        self.forced.contains(step)
+    }
+
     /// Notes that a step was run or reused.
     pub(super) fn done(&mut self, step: &str, commands: &Commands) {
         if commands.to.as_deref() == Some(step) {

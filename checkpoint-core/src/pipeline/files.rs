@@ -219,19 +219,56 @@ pub(super) fn hash(file: &File) -> io::Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// True if a store through a memory map changes the time of the last change. In a memory file
-/// system it does not, and an overlay file system may lie over such a one.
+/// The file systems in which each change of a file shows in its facts, with their numbers in Linux:
+/// they keep a time of the last change of the file, and a store through a memory map changes it. Of
+/// files on a server that is the server's.
+///
+/// A file system that is not here costs only time: its files are always hashed. Not here are those
+///
+/// - in memory: a store through a memory map changes no time;
+/// - with another one or a program behind them, of any kind: overlays, FUSE, 9p;
+/// - of images that are made elsewhere, such as squashfs: two images, mounted one after the other,
+///   may have the same inodes and times;
+/// - without such a time: FAT.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const SHOWING: [(&str, u64); 23] = [
+    ("ext2, ext3, ext4", 0xef53),
+    ("XFS", 0x5846_5342),
+    ("Btrfs", 0x9123_683e),
+    ("F2FS", 0xf2f5_2010),
+    ("ZFS", 0x2fc1_2fc1),
+    ("bcachefs", 0xca45_1a4e),
+    ("JFS", 0x3153_464a),
+    ("NILFS", 0x3434),
+    ("ReiserFS", 0x5265_4973),
+    ("GFS2", 0x0116_1970),
+    ("OCFS2", 0x7461_636f),
+    ("NFS", 0x6969),
+    ("SMB", 0x517b),
+    ("CIFS", 0xff53_4d42),
+    ("SMB2", 0xfe53_4d42),
+    ("AFS", 0x5346_414f),
+    ("AFS of the kernel", 0x6b41_4653),
+    ("Ceph", 0x00c3_6400),
+    ("Lustre", 0x0bd0_0bd0),
+    ("GPFS", 0x4750_4653),
+    ("BeeGFS", 0x1983_0326),
+    ("PanFS", 0xaad7_aaea),
+    ("OrangeFS", 0x2003_0528),
+];
+
+/// True if any change of the file, also a store through a memory map, shows in its facts.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn has_times_of_stores(file: &File) -> bool {
-    const TMPFS: u64 = 0x0102_1994;
-    const RAMFS: u64 = 0x8584_58f6;
-    const HUGETLBFS: u64 = 0x9584_58f6;
-    const OVERLAY: u64 = 0x794c_7630;
     rustix::fs::fstatfs(file).is_ok_and(|system| {
         // The type of this field has another sign and width on each machine.
-        let kind = u64::try_from(system.f_type & 0xffff_ffff).unwrap_or_default();
-        ![TMPFS, RAMFS, HUGETLBFS, OVERLAY].contains(&kind)
+        is_showing(u64::try_from(system.f_type & 0xffff_ffff).unwrap_or_default())
     })
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_showing(kind: u64) -> bool {
+    SHOWING.iter().any(|(_, showing)| *showing == kind)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -240,6 +277,18 @@ pub(super) fn has_times_of_stores(_: &File) -> bool {
 }
 
 impl Seen {
+    /// The facts of the content as text: those that a change of the permissions or of a name keeps.
+    pub(super) fn facts(&self) -> String {
+        let since = self.modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        format!(
+            "inode {}, {} bytes, of {}.{:09}",
+            self.inode,
+            self.length,
+            since.as_secs(),
+            since.subsec_nanos()
+        )
+    }
+
     /// The time until any further change gets another time than its last one.
     pub(super) fn time_to_next_tick(&self, now: SystemTime) -> Duration {
         let changed = self.time_of_change();
@@ -289,6 +338,7 @@ pub(super) fn look(file: &File) -> io::Result<Seen> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -306,5 +356,31 @@ mod tests {
         for (modified, changed) in [(990, 999), (999, 990), (2000, 990), (990, 2000)] {
             assert!(!seen(modified, changed).is_settled(now), "{modified} {changed}");
         }
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[test]
+    fn facts_count_only_in_file_systems_that_are_known() {
+        let others = [
+            ("FUSE", 0x6573_5546),
+            ("squashfs", 0x7371_7368),
+            ("ISO 9660", 0x9660),
+            ("FAT", 0x4d44),
+            ("exFAT", 0x2011_bab0),
+            ("9p", 0x0102_1997),
+            ("overlay", 0x794c_7630),
+            ("tmpfs", 0x0102_1994),
+            ("ramfs", 0x8584_58f6),
+            ("hugetlbfs", 0x9584_58f6),
+            ("a failed conversion", 0),
+        ];
+        for (name, kind) in others {
+            assert!(!is_showing(kind), "{name}");
+        }
+        for (name, kind) in SHOWING {
+            assert!(is_showing(kind), "{name}");
+        }
+        // A file of the kernel is in none of them.
+        assert!(!has_times_of_stores(&File::open("/proc/self/status").unwrap()));
     }
 }

@@ -12,9 +12,10 @@ use super::sets::Set;
 use crate::base::text::plain;
 use crate::base::warnings::warn;
 use crate::error::Error;
+use crate::run::stamp::Notes;
 
 /// An input file as a step found it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Input {
     /// The name in the key.
     pub(super) name: String,
@@ -42,25 +43,41 @@ impl Input {
         Ok(hash(&file).map_err(|source| self.failed(source))? == self.look.seen.hash)
     }
 
-    /// True if the file has the content that the step found. `known` has the facts of the last look
-    /// that found it: while they are the same, the content is not read.
-    fn has_same_content(&self, known: &mut Known, now: SystemTime) -> io::Result<bool> {
+    /// Compares the file with what the step found. `known` has the facts of the last look that found
+    /// the same content: while they are the same, the content is not read.
+    fn compare(&self, known: &mut Known, now: SystemTime) -> io::Result<Content> {
         let file = open(&self.path)?;
         let found = look(&file)?;
         if known.as_ref().is_some_and(|known| found == *known) {
-            return Ok(true);
+            return Ok(self.same_content(found));
         }
         let (found, shows_changes) = look_for_good(&file, now)?;
         if hash(&file)? != self.look.seen.hash {
-            return Ok(false);
+            return Ok(Content::Other);
         }
-        *known = shows_changes.then_some(found);
-        Ok(true)
+        *known = shows_changes.then(|| found.clone());
+        Ok(self.same_content(found))
+    }
+
+    /// The same content, with these facts.
+    fn same_content(&self, mut found: Seen) -> Content {
+        found.hash.clone_from(&self.look.seen.hash);
+        if found == self.look.seen { Content::AsFound } else { Content::Written }
     }
 
     fn failed(&self, source: io::Error) -> Error {
         Error::io("read", &self.path, source)
     }
+}
+
+/// The content of a file, compared with what the step found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    AsFound,
+    /// The same, but the file was written to, renamed or linked since. It may have had another content
+    /// in between.
+    Written,
+    Other,
 }
 
 /// The facts of a file at the last look, without its hash. `None` if a later change may not show in
@@ -85,6 +102,8 @@ struct Looks {
     /// The names of the files that were found with another content. A name stays here if its file
     /// is put back.
     changed: BTreeSet<String>,
+    /// The names of the files that were written to, and were found with the same content.
+    written: BTreeSet<String>,
     /// The number of files that the last look could not read.
     unreadable: usize,
     /// True once the user was warned of a changed file.
@@ -145,16 +164,16 @@ impl Inputs {
         self.sets.iter().map(|(set, files)| (&*set.name, set.files().map(|found| found != *files)))
     }
 
-    /// Looks at the files before a save of the step's own, and returns the names of those whose
-    /// content is not known to be the one that the step found. Another content counts until the step
-    /// ends. A file that cannot be read counts at this look only. Warns of the first of both.
-    pub(super) fn doubtful(&self, step: &str) -> Vec<String> {
+    /// Looks at the files before a save of the step's own, and notes those whose content is not known
+    /// to be the one that the step found, and those that were written to. Another content counts until
+    /// the step ends. A file that cannot be read counts at this look only. Warns of the first of both.
+    pub(super) fn doubtful(&self, step: &str) -> Notes {
         self.doubtful_at(step, SystemTime::now())
     }
 
-    fn doubtful_at(&self, step: &str, now: SystemTime) -> Vec<String> {
+    fn doubtful_at(&self, step: &str, now: SystemTime) -> Notes {
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        let Looks { known, changed, unreadable, has_warned } = &mut *looks;
+        let Looks { known, changed, written, unreadable, has_warned } = &mut *looks;
         let mut failed: Vec<(String, io::Error)> = Vec::new();
         for (name, is_changed) in self.look_at_sets() {
             match is_changed {
@@ -167,9 +186,10 @@ impl Inputs {
             if changed.contains(&input.name) {
                 continue;
             }
-            match input.has_same_content(known, now) {
-                Ok(true) => {}
-                Ok(false) => drop(changed.insert(input.name.clone())),
+            match input.compare(known, now) {
+                Ok(Content::AsFound) => {}
+                Ok(Content::Written) => drop(written.insert(input.name.clone())),
+                Ok(Content::Other) => drop(changed.insert(input.name.clone())),
                 Err(error) => failed.push((input.name.clone(), error)),
             }
         }
@@ -190,12 +210,13 @@ impl Inputs {
             ));
         }
         *unreadable = failed.len();
-        let names = failed.into_iter().map(|(input, _)| input);
-        let names = changed.iter().cloned().chain(names).collect();
+        let failed = failed.into_iter().map(|(input, _)| input);
+        let changed = changed.iter().cloned().chain(failed).collect();
+        let notes = Notes { changed, written: written.clone(), produced: String::new() };
         drop(looks);
         // The user's own code may take them.
         warnings.into_iter().for_each(warn);
-        names
+        notes
     }
 
     /// Looks at the files after the work, and returns the names of all that were changed since it
@@ -242,23 +263,30 @@ mod tests {
         inputs.looks.lock().unwrap().known[0].clone()
     }
 
+    fn changed_at(inputs: &Inputs, now: SystemTime) -> Vec<String> {
+        inputs.doubtful_at("s", now).changed.into_iter().collect()
+    }
+
     #[test]
-    fn a_touched_file_with_the_same_content_is_no_change() {
+    fn a_touched_file_with_the_same_content_is_noted() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("input");
         let (inputs, later) = input(&path, "1");
         let shows_stores = has_times_of_stores(&open(&path).unwrap());
         // A fresh file is hashed at each look. Once it is settled, its facts are enough.
-        assert!(inputs.doubtful("s").is_empty());
+        assert!(changed_at(&inputs, SystemTime::now()).is_empty());
         assert_eq!(known(&inputs), None);
-        assert!(inputs.doubtful_at("s", later).is_empty());
+        assert!(changed_at(&inputs, later).is_empty());
         assert_eq!(known(&inputs).is_some(), shows_stores);
+        assert!(inputs.doubtful_at("s", later).written.is_empty());
         // Touched, linked and replaced by its copy.
         std::fs::write(&path, "1").unwrap();
         std::fs::hard_link(&path, directory.path().join("link")).unwrap();
         std::fs::copy(&path, directory.path().join("copy")).unwrap();
         std::fs::rename(directory.path().join("copy"), &path).unwrap();
-        assert!(inputs.doubtful_at("s", later).is_empty());
+        assert!(changed_at(&inputs, later).is_empty());
+        // It may have had another content in between.
+        assert_eq!(Vec::from_iter(inputs.doubtful_at("s", later).written), ["input"]);
         assert_eq!(known(&inputs), shows_stores.then(|| look(&open(&path).unwrap()).unwrap()));
         // The whole step did see a change.
         assert_eq!(inputs.changed().unwrap(), ["input"]);
@@ -272,9 +300,9 @@ mod tests {
         let (warnings, taken) = taken();
         let _entered = warnings.enter();
         std::fs::write(&path, "2").unwrap();
-        assert_eq!(inputs.doubtful_at("s", later), ["input"]);
+        assert_eq!(changed_at(&inputs, later), ["input"]);
         std::fs::write(&path, "1").unwrap();
-        assert_eq!(inputs.doubtful_at("s", later), ["input"]);
+        assert_eq!(changed_at(&inputs, later), ["input"]);
         let taken = taken.lock().unwrap();
         assert!(taken.len() == 1 && taken[0].contains("input was changed"), "{taken:?}");
     }
@@ -289,11 +317,11 @@ mod tests {
         let away = directory.path().join("away");
         std::fs::rename(&path, &away).unwrap();
         std::fs::create_dir(&path).unwrap();
-        assert_eq!(inputs.doubtful_at("s", later), ["input"]);
-        assert_eq!(inputs.doubtful_at("s", later), ["input"]);
+        assert_eq!(changed_at(&inputs, later), ["input"]);
+        assert_eq!(changed_at(&inputs, later), ["input"]);
         std::fs::remove_dir(&path).unwrap();
         std::fs::rename(&away, &path).unwrap();
-        assert!(inputs.doubtful_at("s", later).is_empty());
+        assert!(changed_at(&inputs, later).is_empty());
         let taken = taken.lock().unwrap();
         assert!(taken.len() == 1 && taken[0].contains("cannot be looked at"), "{taken:?}");
     }

@@ -8,9 +8,13 @@ use super::canonical;
 use super::report::Reason;
 
 /// Everything that a step's result depends on. Two results with equal keys stand for each other.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Key {
     pub(crate) version: u32,
+    /// The function of `#[step]`: its path, and the values of its generic parameters. Empty without
+    /// the macro.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) function: String,
     pub(crate) parameters: BTreeMap<String, Parameter>,
     /// The identity of each input, by the name of its step.
     pub(crate) inputs: BTreeMap<String, String>,
@@ -19,10 +23,32 @@ pub(crate) struct Key {
     /// The names of the files that it produces.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) produces: BTreeSet<String>,
+    /// What it takes, reads and produces, in the order of the declarations: which of two inputs is
+    /// the first one matters to the step. A directory and a pattern are named as they are given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) declared: Vec<String>,
     /// The files that were changed while the step ran. It is not known what the step has read, and
     /// such a key equals that of no step.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) changed_meanwhile: BTreeSet<String>,
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        let Key { version, function: _, parameters, inputs, files, produces, declared: _, changed_meanwhile } =
+            self;
+        (version, parameters, inputs, files, produces, changed_meanwhile)
+            == (
+                &other.version,
+                &other.parameters,
+                &other.inputs,
+                &other.files,
+                &other.produces,
+                &other.changed_meanwhile,
+            )
+            && !self.has_another_function_than(other)
+            && !self.is_declared_otherwise_than(other)
+    }
 }
 
 /// The value of a parameter.
@@ -109,6 +135,22 @@ impl Key {
         blake3::hash(&json).to_hex().chars().take(16).collect()
     }
 
+    /// The short name that an early version of this library gave to the key.
+    pub(super) fn hash_of_early(&self) -> String {
+        Key { function: String::new(), declared: Vec::new(), ..self.clone() }.hash()
+    }
+
+    /// True if both have a function, which is not the same. A closure may be what became a function
+    /// with the macro, and an early version has none on record.
+    fn has_another_function_than(&self, other: &Key) -> bool {
+        self.function != other.function && !self.function.is_empty() && !other.function.is_empty()
+    }
+
+    /// True if both have declarations, which are not the same. An early version has none on record.
+    fn is_declared_otherwise_than(&self, other: &Key) -> bool {
+        self.declared != other.declared && !self.declared.is_empty() && !other.declared.is_empty()
+    }
+
     /// The same without these inputs.
     pub(super) fn without<'a>(&self, inputs: impl Iterator<Item = &'a String>) -> Key {
         let mut key = self.clone();
@@ -128,6 +170,10 @@ impl Key {
         let mut reasons = Vec::new();
         if self.version != former.version {
             reasons.push(Reason::Version { old: former.version, new: self.version });
+        }
+        if self.has_another_function_than(former) {
+            let [old, new] = [former, self].map(|key| key.function.clone());
+            reasons.push(Reason::Function { old, new });
         }
         for (name, old, new) in differing(&former.parameters, &self.parameters) {
             let reordered = old.zip(new).is_some_and(|(old, new)| old.has_the_values_of(new));
@@ -154,6 +200,10 @@ impl Key {
         let produces = |key: &Key| key.produces.iter().map(|name| (name.clone(), ())).collect();
         for (path, _, new) in differing::<()>(&produces(former), &produces(self)) {
             reasons.push(Reason::Produces { path: path.into(), now: new.is_some() });
+        }
+        // Anything else that is another one is declared elsewhere, too.
+        if reasons.is_empty() && self.is_declared_otherwise_than(former) {
+            reasons.push(Reason::Declared);
         }
         reasons
     }

@@ -22,6 +22,7 @@ mod copies;
 mod decide;
 mod files;
 mod folder;
+mod followers;
 mod inputs;
 mod key;
 mod output;
@@ -36,7 +37,7 @@ mod sets;
 mod step;
 mod users;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,6 +60,8 @@ use commands::Commands;
 use decide::Marks;
 use files::Files;
 use folder::place_of;
+use followers::Followers;
+use inputs::Input;
 use project::Project;
 use users::Users;
 
@@ -128,8 +131,14 @@ struct Book {
     names: BTreeMap<String, String>,
     /// The step that produces a file, by the path of the file without links.
     produced: BTreeMap<PathBuf, String>,
+    /// The files of the outputs of this run, by step.
+    made: BTreeMap<String, Vec<Input>>,
     reports: Vec<StepReport>,
     marks: Marks,
+    /// The steps that depend on each step, once they were read.
+    followers: Option<Arc<Followers>>,
+    /// The steps that this run left requests for, each with the forced steps that it depended on.
+    left: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Pipeline {

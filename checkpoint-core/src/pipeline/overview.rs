@@ -199,7 +199,8 @@ fn in_order_of_dependence(mut left: Vec<Found>) -> Vec<Found> {
 
 /// Requests that the next run of the program runs a step of a pipeline again, with all steps that
 /// depend on it. Returns `false` if there is such a request already. The step is run again once;
-/// until then [`undo_redo`] takes the request back.
+/// until then [`undo_redo`] takes the request back. Once it is done, each step that depends on it
+/// has a request of its own, until that step is done too: a run that fails or is killed loses none.
 ///
 /// # Errors
 /// [`Error::UnknownStep`] if the directory has no such step; another error if it cannot be written.

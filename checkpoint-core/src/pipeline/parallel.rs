@@ -42,13 +42,16 @@ thread_local! {
     static PERMITS: RefCell<Option<Arc<Permits>>> = const { RefCell::new(None) };
 }
 
-/// Waits for something that is no work of this process: meanwhile another function may run.
+/// Waits for something that is no work of this thread: meanwhile another function may run.
 pub(super) fn wait_for<R>(ended: impl FnOnce() -> R) -> R {
-    // A thread that ends may have no value any more.
-    let permits = PERMITS.try_with(|permits| permits.borrow().clone()).ok().flatten();
-    let Some(permits) = permits else { return ended() };
+    let Some(permits) = permits_of_thread() else { return ended() };
     let _lent = Lent::new(&permits);
     ended()
+}
+
+fn permits_of_thread() -> Option<Arc<Permits>> {
+    // A thread that ends may have no value any more.
+    PERMITS.try_with(|permits| permits.borrow().clone()).ok().flatten()
 }
 
 /// The right to run, given back when dropped.
@@ -115,7 +118,17 @@ impl Pipeline {
         let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let permits = Arc::new(Permits { free: Mutex::new(processors), given_back: Condvar::new() });
         let warnings = self.workshop.options.warnings.clone();
-        thread::scope(|scope| work(&Parallel { scope, permits, warnings }))
+        let outer = permits_of_thread();
+        let mut lent = None;
+        let result = thread::scope(|scope| {
+            let result = work(&Parallel { scope, permits, warnings });
+            // The scope waits for the tasks that were not joined. They may have to wait for one of
+            // the `parallel` around this one.
+            lent = outer.as_deref().map(Lent::new);
+            result
+        });
+        drop(lent);
+        result
     }
 }
 
@@ -158,9 +171,12 @@ fn taken<R>(work: &Mutex<Option<impl FnOnce() -> R>>) -> R {
 
 impl<R> Task<'_, R> {
     /// Waits for the function. If it panics, so does this call. A step does not panic, it fails.
+    ///
+    /// A function of the same `parallel` may wait too: meanwhile another one runs in its place.
     pub fn join(self) -> R {
         let ended = match self.0 {
-            Running::Thread(thread) => thread.join(),
+            // The function may have to wait for the permit of this thread.
+            Running::Thread(thread) => wait_for(|| thread.join()),
             Running::Here(ended) => ended,
         };
         ended.unwrap_or_else(|panic| resume_unwind(panic))
@@ -170,5 +186,84 @@ impl<R> Task<'_, R> {
 impl fmt::Debug for Parallel<'_, '_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Parallel")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn processors() -> usize {
+        thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    }
+
+    #[test]
+    fn tasks_that_join_each_other_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipeline = Pipeline::open(directory.path().join("test.pipeline")).unwrap();
+        // Each joins the one before it. More of them begin than may run at the same time.
+        let joins = pipeline.parallel(|parallel| {
+            let (begin, begun) = mpsc::channel();
+            let mut row = Vec::new();
+            for _ in 0..2 * processors() {
+                let (give, given) = mpsc::channel::<Task<'_, usize>>();
+                let begin = begin.clone();
+                let task = parallel.spawn(move || {
+                    begin.send(()).unwrap();
+                    given.recv().unwrap().join() + 1
+                });
+                row.push((task, give));
+            }
+            // No permit is left for the one that all wait for.
+            for _ in 0..processors() {
+                begun.recv().unwrap();
+            }
+            let mut last = parallel.spawn(|| 0);
+            for (task, give) in row {
+                give.send(last).unwrap();
+                last = task;
+            }
+            last.join()
+        });
+        assert_eq!(joins, 2 * processors());
+    }
+
+    #[test]
+    fn a_task_may_join_one_of_the_parallel_around_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipeline = Pipeline::open(directory.path().join("test.pipeline")).unwrap();
+        let within = &pipeline;
+        let (end, ended) = mpsc::channel();
+        pipeline.parallel(|around| {
+            let (begin, begun) = mpsc::channel();
+            let mut gives = Vec::new();
+            for _ in 0..processors() {
+                let (give, given) = mpsc::channel::<Task<'_, ()>>();
+                let (begin, end) = (begin.clone(), end.clone());
+                around.spawn(move || {
+                    begin.send(()).unwrap();
+                    let task = given.recv().unwrap();
+                    within.parallel(|parallel| {
+                        // The end of `parallel` waits for it.
+                        parallel.spawn(move || {
+                            task.join();
+                            end.send(()).unwrap();
+                        });
+                    });
+                });
+                gives.push(give);
+            }
+            for _ in 0..processors() {
+                begun.recv().unwrap();
+            }
+            for give in gives {
+                give.send(around.spawn(|| ())).unwrap();
+            }
+        });
+        drop(end);
+        assert_eq!(ended.iter().count(), processors());
     }
 }

@@ -10,13 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::SystemTime;
 
 use super::builder::Workshop;
 use super::copies::Copies;
 use super::decide::Kept;
-use super::files::{Files, Seen, hash, look, look_for_good, open};
+use super::files::{Files, Look, Seen, has_times_of_stores, hash, look, look_for_good, open};
 use super::key::ProducedFile;
 use super::project::{Project, real};
 use super::report::Reason;
@@ -52,6 +53,11 @@ impl Before {
         Ok(Before { found })
     }
 
+    /// The facts of a file before the work, as text; see [`Seen::facts`].
+    fn facts(&self, name: &str) -> Option<String> {
+        self.found.get(name).map(Seen::facts)
+    }
+
     /// True if the file was not written since.
     fn has(&self, name: &str, file: &File, now: &Seen) -> io::Result<bool> {
         let Some(before) = self.found.get(name) else { return Ok(false) };
@@ -59,6 +65,79 @@ impl Before {
         now.hash.clone_from(&before.hash);
         Ok(now == *before && (before.hash.is_empty() || before.hash == hash(file)?))
     }
+}
+
+/// The produced files at the saves of a step's own: each is durable before a checkpoint counts on it.
+#[derive(Debug, Default)]
+pub(super) struct Saved {
+    declared: Declared,
+    /// The facts of the files that were there before the work.
+    before: Facts,
+    /// The facts of the files that were synced, by name.
+    synced: Mutex<Facts>,
+}
+
+impl Saved {
+    pub(super) fn new(declared: &Declared, before: &Before) -> Saved {
+        let before = before.found.iter().map(|(name, seen)| (name.clone(), seen.facts())).collect();
+        Saved { declared: declared.clone(), before, synced: Mutex::default() }
+    }
+
+    /// Syncs the files that this run has written, and those of `former` that are as they were.
+    /// Returns their facts as text; an empty one if there are none. A file that cannot be synced is
+    /// left out: then no later run counts on it.
+    pub(super) fn look(&self, former: &Facts, project: &Project, workshop: &Workshop) -> String {
+        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut directories = BTreeSet::new();
+        self.wait_for_tick(&synced);
+        for (name, path) in &self.declared {
+            let found = open(path).and_then(|file| look(&file)).ok().map(|seen| seen.facts());
+            if found.is_some() && synced.get(name) == found.as_ref() {
+                continue;
+            }
+            synced.remove(name);
+            let Some(facts) = found else { continue };
+            if self.before.get(name) == Some(&facts) && former.get(name) != Some(&facts) {
+                continue;
+            }
+            if workshop.options.durable {
+                if workshop.disk.sync_file(path).is_err() {
+                    continue;
+                }
+                directories.extend(around(path, project));
+            }
+            synced.insert(name.clone(), facts);
+        }
+        let is_synced = directories.iter().rev().all(|directory| sync_names(workshop, directory).is_ok());
+        if !is_synced {
+            synced.clear();
+        }
+        if synced.is_empty() { String::new() } else { serde_json::to_string(&*synced).unwrap_or_default() }
+    }
+
+    /// Waits until a further change of a file that was just written gets another time.
+    fn wait_for_tick(&self, synced: &Facts) {
+        let now = SystemTime::now();
+        let seen = |path: &PathBuf| open(path).and_then(|file| look(&file)).ok();
+        let files = self.declared.iter().filter_map(|(name, path)| Some((name, seen(path)?)));
+        let fresh = files.filter(|(name, seen)| synced.get(*name) != Some(&seen.facts()));
+        thread::sleep(fresh.map(|(_, seen)| seen.time_to_next_tick(now)).max().unwrap_or_default());
+    }
+}
+
+/// The facts of files as text, by their names.
+pub(super) type Facts = BTreeMap<String, String>;
+
+/// A file that the loaded checkpoint counts on, and that is not as it was then: it was another one or
+/// gone before the work, and the step has not written it.
+pub(super) fn stale<'f>(declared: &Declared, before: &Before, former: &'f Facts) -> Option<&'f str> {
+    let is_stale = |name: &String, facts: &String| {
+        let Some(path) = declared.get(name) else { return false };
+        let was = before.facts(name);
+        let is = open(path).and_then(|file| look(&file)).ok().map(|seen| seen.facts());
+        was.as_ref() != Some(facts) && is == was
+    };
+    former.iter().find(|(name, facts)| is_stale(name, facts)).map(|(name, _)| &**name)
 }
 
 /// The facts of a file, with its hash if a change may not show in the others. `None` if no file is
@@ -115,61 +194,100 @@ fn is_mounted(directory: &Path) -> bool {
     }
 }
 
-/// Syncs the files after the work, and returns their content. `may_be_old` is true if a former run
-/// of the program may have written some, which the step goes on from.
+/// Syncs the names in a directory. The step made none in one that the program may not open or change.
+fn sync_names(workshop: &Workshop, directory: &Path) -> io::Result<()> {
+    match workshop.disk.sync_directory(directory) {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// A file that the step produced, and its facts.
+pub(super) type Made = BTreeMap<String, (ProducedFile, Look)>;
+
+/// The reason that a file does not count.
+pub(super) enum Refused {
+    /// In words.
+    Why(String),
+    /// The step has gone on from checkpoints of its own, and has left a file as it was. The file is not
+    /// the one of those checkpoints.
+    Stale(String),
+}
+
+impl From<String> for Refused {
+    fn from(why: String) -> Refused {
+        Refused::Why(why)
+    }
+}
+
+/// Syncs the files after the work, and returns their content. `former` has the facts of those that a
+/// former run has written, if the step goes on from its checkpoints.
 ///
 /// # Errors
-/// The reason, in words, why a file does not count.
+/// The reason why a file does not count.
 pub(super) fn collect(
     declared: &Declared,
     before: &Before,
-    may_be_old: bool,
+    former: Option<&Facts>,
     project: &Project,
     workshop: &Workshop,
-) -> Result<BTreeMap<String, ProducedFile>, String> {
+) -> Result<Made, Refused> {
     let mut produced = BTreeMap::new();
     let mut directories = BTreeSet::new();
     for (name, path) in declared {
         let failed = |error: io::Error| format!("{name}, which it produces: {error}");
         let file = match open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(format!("it did not produce {name}: there is no {}", path.display()));
+                // A part of what the checkpoints count on is gone.
+                if former.is_some_and(|former| former.contains_key(name)) {
+                    return Err(Refused::Stale(name.clone()));
+                }
+                return Err(format!("it did not produce {name}: there is no {}", path.display()).into());
             }
             file => file.map_err(failed)?,
         };
-        let seen = look(&file).map_err(failed)?;
-        if !may_be_old && before.has(name, &file, &seen).map_err(failed)? {
-            if path.is_symlink() {
-                return Err(format!(
+        let mut seen = look(&file).map_err(failed)?;
+        if before.has(name, &file, &seen).map_err(failed)? {
+            if let Some(former) = former {
+                // The one that the checkpoints count on.
+                if former.get(name).is_none_or(|facts| Some(facts) != before.facts(name).as_ref()) {
+                    return Err(Refused::Stale(name.clone()));
+                }
+            } else if path.is_symlink() {
+                return Err(Refused::Why(format!(
                     "{name} is a link to a file that it did not write: write that file in each run, or a copy of it in \
                      place of the link"
-                ));
+                )));
+            } else {
+                return Err(Refused::Why(format!(
+                    "it did not write {name}, and the file of an earlier run is still there: write it in each run, or \
+                     remove it first"
+                )));
             }
-            return Err(format!(
-                "it did not write {name}, and the file of an earlier run is still there: write it in each run, or \
-                 remove it first"
-            ));
         }
         if workshop.options.durable {
             workshop.disk.sync_file(path).map_err(failed)?;
             directories.extend(around(path, project));
         }
+        // A later change shows in the facts, if the last one is old enough.
+        let is_old = seen.time_to_next_tick(SystemTime::now()).is_zero();
+        let shows_changes = is_old && workshop.options.durable && has_times_of_stores(&file);
         let hash = open(path).and_then(|file| hash(&file)).map_err(failed)?;
         let mode = mode(&file).map_err(failed)?;
         // It is opened again: another file may have the name by now.
         if open(path).and_then(|file| look(&file)).map_err(failed)? != seen {
-            return Err(format!("{name} is still written to after the step has ended"));
+            return Err(format!("{name} is still written to after the step has ended").into());
         }
-        produced.insert(name.clone(), ProducedFile { hash, bytes: seen.length, mode });
+        seen.hash.clone_from(&hash);
+        let file = ProducedFile { hash, bytes: seen.length, mode };
+        produced.insert(name.clone(), (file, Look { seen, shows_changes }));
     }
     // The deepest first: the file's own name, and those of directories that the step may have made.
     for directory in directories.iter().rev() {
-        match workshop.disk.sync_directory(directory) {
-            // The step made no names in a directory that the program may not open or change.
-            Err(error)
-                if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {}
-            outcome => outcome.map_err(|error| format!("syncing {}: {error}", directory.display()))?,
-        }
+        sync_names(workshop, directory)
+            .map_err(|error| format!("syncing {}: {error}", directory.display()))?;
     }
     Ok(produced)
 }

@@ -32,6 +32,14 @@ pub enum Reason {
         /// The version in the program.
         new: u32,
     },
+    /// The function of `#[step]` is another one, or has other generic parameters.
+    #[non_exhaustive]
+    Function {
+        /// The path of the function, with its generic parameters; empty without the macro.
+        old: String,
+        /// The same in the program.
+        new: String,
+    },
     /// A parameter has another value.
     #[non_exhaustive]
     Parameter {
@@ -82,6 +90,9 @@ pub enum Reason {
         /// True if it produces the file now, false if it did before.
         now: bool,
     },
+    /// What it takes, reads or produces is the same, but is declared in another order or as another
+    /// directory.
+    Declared,
     /// A file that it produced is gone.
     #[non_exhaustive]
     ProducedGone {
@@ -152,6 +163,14 @@ impl fmt::Display for InWords<'_> {
             Reason::Unchanged => formatter.write_str("nothing has changed"),
             Reason::NothingKept => formatter.write_str("nothing is kept of it"),
             Reason::Version { old, new } => write!(formatter, "version {old} became {new}"),
+            Reason::Function { old, new } => {
+                let named =
+                    |function: &str| if function.is_empty() { "a closure" } else { function }.to_owned();
+                write!(formatter, "its function was {}, and is {} now", named(old), named(new))
+            }
+            Reason::Declared => {
+                formatter.write_str("its inputs or files are declared in another order or role")
+            }
             Reason::Parameter { name, old: Some(old), new: Some(new), reordered } => {
                 let order = if *reordered { ", the same values in another order" } else { "" };
                 write!(formatter, "{name}: {old} became {new}{order}")

@@ -1,6 +1,13 @@
 //! Requests to run a step again: files under `redo/` that are named after the step. The user leaves
 //! one. The program renames it to `STEP@taken` when it begins the work, and removes it at the end:
 //! so a request during the work is another one, and a failed or killed run has not lost its own.
+//!
+//! A request is for the steps that depend on its step too. When a forced step is done, whatever
+//! forced it, the program leaves a `STEP@taken` for each step with a kept version that took an
+//! output of it. It removes the step's own request only then. Each of these steps does the same at
+//! its end. So whenever a run ends, each step that still has to be run again has a request, or a
+//! step before it has one. A request for a step that the program no longer has stays, until it is
+//! withdrawn.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -45,16 +52,26 @@ pub(super) fn ask(pipeline: &Path, step: &str) -> Result<bool, Error> {
     if !known.iter().any(|known| known == step) {
         return Err(Error::UnknownStep { step: step.to_owned(), known });
     }
-    let path = place(pipeline, step);
-    create_folder(pipeline).map_err(|source| Error::writing("create", &path, source))?;
+    create(pipeline, &place(pipeline, step))
+}
+
+/// Leaves a request for a step that depends on one that is done, as if this run had taken it. So a
+/// user's request is another one.
+pub(super) fn leave(pipeline: &Path, step: &str) -> Result<(), Error> {
+    create(pipeline, &taken(pipeline, step)).map(drop)
+}
+
+/// Creates the file of a request. `false` if it is there already.
+fn create(pipeline: &Path, path: &Path) -> Result<bool, Error> {
+    create_folder(pipeline).map_err(|source| Error::writing("create", path, source))?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(&path) {
+    match options.open(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(source) => Err(Error::writing("create", &path, source)),
+        Err(source) => Err(Error::writing("create", path, source)),
     }
 }
 
@@ -77,7 +94,7 @@ fn create_folder(pipeline: &Path) -> io::Result<()> {
 pub(super) fn take(pipeline: &Path, step: &str) -> Result<(), Error> {
     let path = place(pipeline, step);
     match fs::rename(&path, taken(pipeline, step)) {
-        // A run that was killed took it.
+        // An earlier run took or left it, or the step is forced without one.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         outcome => outcome.map_err(|source| Error::writing("rename", &path, source)),
     }
@@ -106,7 +123,7 @@ fn remove(path: &Path) -> Result<bool, Error> {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::pipeline::Pipeline;
+    use crate::pipeline::{Outcome, Output, Pipeline};
 
     fn run(path: &Path, work: impl FnOnce() -> Result<u64, Error>) -> bool {
         let mut is_run = false;
@@ -143,6 +160,83 @@ mod tests {
         assert!(run(&path, failure) && run(&path, failure));
         assert!(withdraw(&path, "a").unwrap() && !withdraw(&path, "a").unwrap());
         assert!(!run(&path, || Ok(1)));
+    }
+
+    /// Runs steps in a row, each from the output of the one before, until one fails. Returns those
+    /// that were run.
+    fn run_row<'s>(pipeline: &Pipeline, steps: &[&'s str], failing: &str) -> Vec<&'s str> {
+        let mut ran = Vec::new();
+        let mut before: Option<Output<u64>> = None;
+        for name in steps {
+            let step = pipeline.step(name);
+            let step = match &before {
+                Some(output) => step.input(output),
+                None => step,
+            };
+            let outcome = step.run(|_| {
+                ran.push(*name);
+                if *name == failing { Err("it fails") } else { Ok(1_u64) }
+            });
+            let Ok(output) = outcome else { break };
+            before = Some(output);
+        }
+        ran
+    }
+
+    const ROW: [&str; 3] = ["first", "second", "third"];
+
+    #[test]
+    fn a_redo_reaches_the_steps_behind_one_that_failed() {
+        for (by_command, is_shared) in [(false, false), (true, false), (false, true), (true, true)] {
+            for (length, failing) in [(2, 1), (3, 1), (3, 2)] {
+                let steps = &ROW[..length];
+                let directory = tempfile::tempdir().unwrap();
+                let path = directory.path().join("p");
+                let open = || Pipeline::builder(&path).shared(is_shared).open().unwrap();
+                assert_eq!(run_row(&open(), steps, ""), steps);
+                if !by_command {
+                    ask(&path, "first").unwrap();
+                }
+                let pipeline = if by_command { open().force("first") } else { open() };
+                assert_eq!(run_row(&pipeline, steps, steps[failing]), &steps[..=failing]);
+                drop(pipeline);
+                assert_eq!(run_row(&open(), steps, ""), &steps[failing..]);
+                assert!(run_row(&open(), steps, "").is_empty());
+                assert!(asked(&path).unwrap().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_redo_outlives_a_run_that_ends_between_two_steps() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p");
+        let run = |steps: &[&'static str]| run_row(&Pipeline::open(&path).unwrap(), steps, "");
+        assert_eq!(run(&ROW), ROW);
+        ask(&path, "first").unwrap();
+        assert_eq!(run(&ROW[..1]), ["first"]);
+        assert_eq!(run(&ROW[..2]), ["second"]);
+        assert_eq!(run(&ROW), ["third"]);
+        assert!(run(&ROW).is_empty());
+        assert!(asked(&path).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_redo_is_not_for_a_step_that_depends_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p");
+        let run = |depends: bool| {
+            let pipeline = Pipeline::open(&path).unwrap();
+            let first = pipeline.step("first").run(|_| Ok::<u64, Error>(1)).unwrap();
+            let second = pipeline.step("second");
+            let second = if depends { second.input(&first) } else { second };
+            second.run(|_| Ok::<u64, Error>(2)).unwrap();
+            pipeline.reports().iter().filter(|report| report.outcome == Outcome::Ran).count()
+        };
+        assert_eq!([run(true), run(false)], [2, 1]);
+        ask(&path, "first").unwrap();
+        assert_eq!([run(false), run(false)], [1, 0]);
+        assert!(asked(&path).unwrap().is_empty());
     }
 
     #[cfg(unix)]

@@ -119,11 +119,22 @@ impl<'p> Step<'p> {
         self
     }
 
+    /// The function behind the step, with its generic parameters: for the macro.
+    #[doc(hidden)]
+    pub fn function(mut self, path: &str, generics: &[String]) -> Step<'p> {
+        self.key.function = match generics {
+            [] => path.to_owned(),
+            generics => format!("{path}<{}>", generics.join(", ")),
+        };
+        self
+    }
+
     /// The output of an earlier step that the result depends on. It is not loaded; the function
     /// loads it, if it is run.
     pub fn input<U>(mut self, output: &Output<U>) -> Step<'p> {
         if output.pipeline == self.pipeline.number {
             self.key.inputs.insert(output.step.clone(), output.identity.clone());
+            self.key.declared.push(format!("input {}", output.step));
         } else {
             let (step, input) = (self.name.clone(), output.step.clone());
             self.wrong.get_or_insert(Error::ForeignInput { step, input });

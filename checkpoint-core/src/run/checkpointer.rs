@@ -29,7 +29,7 @@ use crate::codec;
 use crate::container::{IntoMetadata, Manifest, Metadata};
 use crate::error::Error;
 use crate::outcome::{Decision, LoadReport, Progress, SaveReason, Saved, StopReason};
-use crate::outputs::{self, Age, Counted, OfRun};
+use crate::outputs::{self, Age, Counted, OfRun, Running};
 use crate::run::builder::Builder;
 use crate::run::configuration::ConfigChanges;
 use crate::run::finished::{Finished, Removal};
@@ -79,6 +79,8 @@ pub struct Checkpointer<T> {
     reader: CheckpointReader<T>,
     /// The reader of the directory to branch from, for loading while this one has no generation.
     branched_from: Option<CheckpointReader<T>>,
+    /// It ends before the saver gives the lock back.
+    _running: Running,
     saver: Saver,
     stamp: Stamp,
     outputs: Arc<OfRun>,
@@ -150,6 +152,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         Checkpointer {
             reader,
             branched_from,
+            _running: Running::new(&outputs),
             saver,
             stamp,
             outputs,
@@ -286,7 +289,8 @@ impl<T: Checkpoint> Checkpointer<T> {
             && let Some(report) = self.reader.last_load()
         {
             self.saver.run.restarted(report);
-            self.stamp.loaded(report.generation());
+            let generation = report.generation();
+            self.stamp.loaded(generation, || self.reader.manifest(generation).ok());
         }
         match &mut self.branched_from {
             Some(origin) if loaded.is_none() => {
@@ -294,7 +298,9 @@ impl<T: Checkpoint> Checkpointer<T> {
                 let loaded = load(origin)?;
                 let now = self.reader.configuration().cloned();
                 self.config_changes.apply(origin, now.as_ref())?;
-                outputs::resolve(&origin.take_outputs(), origin.path());
+                let found = origin.take_outputs();
+                outputs::resolve(&found, origin.path());
+                self.outputs.leave(&found);
                 if let Some(report) = origin.last_load() {
                     self.saver.run.goes_on_from(report);
                 }
@@ -394,7 +400,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         if let Some(report) = self.reader.last_load() {
             self.saver.run.restarted(report);
         }
-        self.stamp.loaded(generation);
+        self.stamp.loaded(generation, || self.reader.manifest(generation).ok());
         Ok(state)
     }
 
@@ -426,7 +432,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         }
         let sought = sought?;
         if let Some(generation) = sought.generation {
-            self.stamp.loaded(generation);
+            self.stamp.loaded(generation, || self.reader.manifest(generation).ok());
         }
         match (sought.field, &mut self.branched_from) {
             (None, Some(origin)) => {
@@ -445,7 +451,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     pub fn load_generation_field<U: Checkpoint>(&self, generation: u64, path: &str) -> Result<U, Error> {
         let _warnings = self.saver.run.warnings.enter();
         let field = self.source()?.load_generation_field(generation, path)?;
-        self.stamp.loaded(generation);
+        self.stamp.loaded(generation, || self.reader.manifest(generation).ok());
         Ok(field)
     }
 
@@ -755,7 +761,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// Notes a load that a group made of this generation.
     #[cfg(feature = "group")]
     pub(crate) fn note_load(&self, generation: u64) {
-        self.stamp.loaded(generation);
+        self.stamp.loaded(generation, || self.reader.manifest(generation).ok());
     }
 
     /// The outputs of this run.

@@ -19,10 +19,6 @@ use crate::store::{Metrics, Writer, name};
 impl<T: Checkpoint> CheckpointReader<T> {
     /// Checks that a generation may be the newest from now on: it is there or aside, whole, of the
     /// right kind, and not older than the program allows.
-    pub(crate) fn check_stays(&self, generation: u64) -> Result<(), Error> {
-        self.check_whole(generation).map(drop)
-    }
-
     fn check_whole(&self, generation: u64) -> Result<(PathBuf, Container), Error> {
         self.check_age(Some(generation))?;
         let (path, container) = self.whole(generation)?;
@@ -42,6 +38,16 @@ impl<T: Checkpoint> CheckpointReader<T> {
         of_run: &Arc<OfRun>,
     ) -> Result<Option<Lengths>, Error> {
         refuse_mirrored(self.path(), has_mirror)?;
+        self.check_outputs(generation, of_run)
+    }
+
+    /// Checks that a generation is whole, and that the files have what its outputs count on. Returns
+    /// the counts, if it has any.
+    pub(crate) fn check_outputs(
+        &self,
+        generation: u64,
+        of_run: &Arc<OfRun>,
+    ) -> Result<Option<Lengths>, Error> {
         let (path, container) = self.check_whole(generation)?;
         let has_outputs = container.manifest().schema.types.iter().any(|ty| ty.name == outputs::NAME);
         if !has_outputs && !of_run.has_any() {

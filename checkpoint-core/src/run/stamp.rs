@@ -1,16 +1,24 @@
 //! The checkpoints inside a step of a pipeline: the mark of one whose state was computed from inputs that
-//! changed meanwhile, and the note that the step went on from an earlier one.
+//! changed meanwhile, the notes about the files of the step, and the note that the step went on from an
+//! earlier one.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::container::{Manifest, Metadata, MetadataValue};
 use crate::error::Error;
 
 /// The name of the mark in the metadata of a generation; its value names the inputs.
 const INPUTS_CHANGED: &str = "inputs that changed while the state was computed";
+
+/// The name of a note in the metadata: the inputs with the content that the step found, which were
+/// written to since. Such a state is loaded, but its output counts in one run only.
+const INPUTS_WRITTEN: &str = "inputs that were written to while the state was computed";
+
+/// The name of a note in the metadata: the files that the step produces, as they were at the save.
+const PRODUCED: &str = "produced files at the save";
 
 /// The names of the inputs in the mark of a generation; `None` if it has none. With a mark, it is
 /// never loaded.
@@ -36,11 +44,29 @@ pub(crate) struct Stamp {
 pub(crate) struct Earlier {
     generations: BTreeSet<u64>,
     was_loaded: AtomicBool,
+    notes: Mutex<Notes>,
+}
+
+/// A look at the files of a step at a save, or what the loaded checkpoints say of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notes {
+    /// The names of the inputs whose content is another one.
+    pub(crate) changed: BTreeSet<String>,
+    /// The names of the inputs that were written to, and have the same content.
+    pub(crate) written: BTreeSet<String>,
+    /// The facts of the produced files, as text; empty where there are none.
+    pub(crate) produced: String,
 }
 
 impl Earlier {
     pub(crate) fn new(generations: impl IntoIterator<Item = u64>) -> Earlier {
-        Earlier { generations: generations.into_iter().collect(), was_loaded: AtomicBool::new(false) }
+        Earlier { generations: generations.into_iter().collect(), ..Earlier::default() }
+    }
+
+    /// The notes of the earlier checkpoints that were loaded: the inputs of all, and the files of the
+    /// last one.
+    pub(crate) fn notes(&self) -> Notes {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// True if one of them was loaded, or a field of one.
@@ -49,39 +75,55 @@ impl Earlier {
     }
 }
 
-/// Returns the names of the inputs that changed.
-type Look = dyn Fn() -> Vec<String> + Send + Sync;
+/// Looks at the files of the step.
+type Look = dyn Fn() -> Notes + Send + Sync;
 
 impl Stamp {
     /// Loads are noted for `earlier`.
-    pub(crate) fn new(
-        look: impl Fn() -> Vec<String> + Send + Sync + 'static,
-        earlier: &Arc<Earlier>,
-    ) -> Stamp {
+    pub(crate) fn new(look: impl Fn() -> Notes + Send + Sync + 'static, earlier: &Arc<Earlier>) -> Stamp {
         Stamp { look: Some(Arc::new(look)), earlier: Arc::clone(earlier) }
     }
 
     /// Notes that a generation was loaded, or a part of it. One of this run is not an earlier one.
-    pub(crate) fn loaded(&self, generation: u64) {
-        if self.earlier.generations.contains(&generation) {
-            self.earlier.was_loaded.store(true, Ordering::Relaxed);
+    pub(crate) fn loaded(&self, generation: u64, manifest: impl FnOnce() -> Option<Manifest>) {
+        if !self.earlier.generations.contains(&generation) {
+            return;
         }
+        self.earlier.was_loaded.store(true, Ordering::Relaxed);
+        let manifest = manifest();
+        let text = |name: &str| manifest.as_ref()?.metadata().get(name)?.as_str().map(str::to_owned);
+        let mut notes = self.earlier.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.produced = text(PRODUCED).unwrap_or_default();
+        let written =
+            text(INPUTS_WRITTEN).and_then(|text| serde_json::from_str::<BTreeSet<String>>(&text).ok());
+        notes.written.extend(written.unwrap_or_default());
     }
 
-    /// Adds the mark to the metadata of a save, where an input changed.
+    /// Adds the mark and the notes to the metadata of a save.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] if the metadata of the program has an entry of that name: its
-    /// checkpoint would never be loaded.
-    pub(crate) fn mark(&self, metadata: Metadata) -> Result<Metadata, Error> {
-        if metadata.get(INPUTS_CHANGED).is_some() {
+    /// [`Error::InvalidSetting`] if the metadata of the program has an entry of such a name: its
+    /// checkpoint would not be loaded, or be taken for another.
+    pub(crate) fn mark(&self, mut metadata: Metadata) -> Result<Metadata, Error> {
+        let taken = [INPUTS_CHANGED, INPUTS_WRITTEN, PRODUCED];
+        if let Some(name) = taken.into_iter().find(|name| metadata.get(name).is_some()) {
             return Err(Error::InvalidSetting {
-                setting: format!("the metadata entry {INPUTS_CHANGED:?}"),
+                setting: format!("the metadata entry {name:?}"),
                 why: "the library marks checkpoints of pipelines by this name: choose another",
             });
         }
-        let changed = self.look.as_ref().map(|look| look()).unwrap_or_default();
-        Ok(if changed.is_empty() { metadata } else { metadata.with(INPUTS_CHANGED, changed.join(", ")) })
+        let Some(look) = &self.look else { return Ok(metadata) };
+        let Notes { changed, mut written, produced } = look();
+        // What the state was computed from before it was loaded counts, too.
+        written.extend(self.earlier.notes().written);
+        if !changed.is_empty() {
+            let changed: Vec<String> = changed.into_iter().collect();
+            metadata = metadata.with(INPUTS_CHANGED, changed.join(", "));
+        }
+        if !written.is_empty() {
+            metadata = metadata.with(INPUTS_WRITTEN, serde_json::to_string(&written).unwrap_or_default());
+        }
+        Ok(if produced.is_empty() { metadata } else { metadata.with(PRODUCED, produced) })
     }
 }
 

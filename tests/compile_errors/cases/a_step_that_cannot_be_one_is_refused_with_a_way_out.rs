@@ -25,6 +25,18 @@ fn sort(rows: &mut Vec<f64>) {
 }
 
 #[step]
+fn note(limit: f64, #[param] log: &mut Vec<f64>) {
+    log.push(limit);
+}
+
+#[step]
+fn count(total: Option<&mut u64>) {
+    if let Some(total) = total {
+        *total += 1;
+    }
+}
+
+#[step]
 fn add((one, other): (u32, u32)) -> u32 {
     one + other
 }

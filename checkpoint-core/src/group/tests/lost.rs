@@ -141,6 +141,33 @@ fn a_lost_directory_of_another_rank_is_an_error_of_all() {
 }
 
 #[test]
+fn a_part_left_on_another_machine_is_an_error_of_all() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = |rank| local(parent.path(), rank);
+    saved(3, 3, path);
+    // Rank 1 ran here before its last save.
+    let (newest, left) = (super::part(&path(1), 1, 3), parent.path().join("left"));
+    fs::rename(&newest, &left).unwrap();
+    let errors: Vec<Error> = loaded(3, path).into_iter().map(|loaded| loaded.unwrap_err()).collect();
+    assert!(matches!(errors[1], Error::Io { .. }), "{}", errors[1]);
+    for error in [&errors[0], &errors[2]] {
+        assert!(matches!(error, Error::Member { rank: 1, .. }), "{error}");
+    }
+    for error in &errors {
+        let text = error.to_string();
+        for part in [newest.to_str().unwrap(), "rank 1", "generation 3", "ckpt rewind"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+    // It runs on its own machine again.
+    fs::rename(&left, &newest).unwrap();
+    assert_eq!(super::step_of(loaded(3, path)), 3);
+    // What is damaged here is nowhere else.
+    fs::write(&newest, "damage").unwrap();
+    assert_eq!(super::step_of(loaded(3, path)), 2);
+}
+
+#[test]
 fn a_group_that_finds_tables_marks_its_directories() {
     let parent = tempfile::tempdir().unwrap();
     let path = |_| parent.path().join("run.ckpt");

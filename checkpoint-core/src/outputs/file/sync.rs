@@ -13,10 +13,10 @@ const PIECE: u64 = 1 << 20;
 
 impl OpenFile {
     /// Makes sure that the file has the bytes that a checkpoint counts on, and that they are durable
-    /// if that is wanted. The program may append meanwhile.
-    pub(in crate::outputs) fn sync(&self, counted: u64, durable: bool) -> Result<(), Error> {
+    /// if that is wanted. It had them at this number of cuts. The program may append meanwhile.
+    pub(in crate::outputs) fn sync(&self, counted: u64, since: u64, durable: bool) -> Result<(), Error> {
         self.check_process(counted)?;
-        self.sync_all(Some(counted), durable)
+        self.sync_all(Some((counted, since)), durable)
     }
 
     /// Makes all bytes durable, also those that no checkpoint counts, wherever the file is by now.
@@ -31,7 +31,7 @@ impl OpenFile {
     }
 
     /// Makes all bytes durable. If a checkpoint counts this many, the file has them, by its path.
-    fn sync_all(&self, counted: Option<u64>, durable: bool) -> Result<(), Error> {
+    fn sync_all(&self, counted: Option<(u64, u64)>, durable: bool) -> Result<(), Error> {
         let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let (length, before, cuts) = {
             let mut state = self.state();
@@ -39,7 +39,12 @@ impl OpenFile {
             self.write_waiting(&mut state)?;
             self.check_length(&state)?;
             self.cut_rest(&mut state)?;
-            if let Some(counted) = counted {
+            if let Some((counted, since)) = counted {
+                // Behind a cut, another value may have written other bytes in their place.
+                let lowest = state.lowest.iter().find(|(number, _)| *number > since);
+                if lowest.is_some_and(|(_, lowest)| *lowest < counted) {
+                    return Err(self.fault(counted, OutputFault::Replaced));
+                }
                 if state.length < counted {
                     return Err(self.fault(counted, OutputFault::Shorter { length: state.length }));
                 }
@@ -249,10 +254,10 @@ mod tests {
             let bytes = b"line\n".repeat(500_000);
             let counted = bytes.len() as u64;
             open.append(&Weak::clone(&owner), (0, &End::default()), &bytes, false).unwrap();
-            assert!(open.sync(counted, true).unwrap_err().to_string().contains("away"));
-            open.sync(counted, true).unwrap_err();
+            assert!(open.sync(counted, 0, true).unwrap_err().to_string().contains("away"));
+            open.sync(counted, 0, true).unwrap_err();
             assert!(fs::read(&path).unwrap() != bytes, "the first blocks are zeros");
-            open.sync(counted, is_durable).unwrap();
+            open.sync(counted, 0, is_durable).unwrap();
             assert!(fs::read(&path).unwrap() == bytes, "durable: {is_durable}");
         }
     }

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::pipeline::builder::Workshop;
 use crate::pipeline::inputs::Inputs;
+use crate::pipeline::produced::{Facts, Saved};
+use crate::pipeline::project::Project;
 use crate::run::builder::Builder;
 use crate::run::checkpointer::Checkpointer;
 use crate::run::read_back::ReadBack;
-use crate::run::stamp::{Earlier, Stamp};
+use crate::run::stamp::{Earlier, Notes, Stamp};
 use crate::state::Checkpoint;
 use crate::stop::{Asking, StopReason, Told, withdraw_halt};
 use crate::store::WithinGuard;
@@ -26,6 +28,9 @@ pub struct StepContext {
     asking: Asking,
     read_back: ReadBack,
     inputs: Arc<Inputs>,
+    /// The files that it produces, and the project that their names start from.
+    produced: Arc<Saved>,
+    project: Project,
     /// The checkpoints of its own that it had before it began.
     earlier: Arc<Earlier>,
     /// The locks that are kept from a purge of old files while the step works.
@@ -39,6 +44,7 @@ impl StepContext {
         (place, earlier, locks): (String, Earlier, Vec<WithinGuard>),
         read_back: ReadBack,
         inputs: &Arc<Inputs>,
+        (produced, project): (Saved, &Project),
         workshop: &Workshop,
     ) -> StepContext {
         StepContext {
@@ -48,6 +54,8 @@ impl StepContext {
             asking: Asking::new(&workshop.stop),
             read_back,
             inputs: Arc::clone(inputs),
+            produced: Arc::new(produced),
+            project: project.clone(),
             earlier: Arc::new(earlier),
             locks: locks.into(),
             workshop: workshop.clone(),
@@ -71,6 +79,9 @@ impl StepContext {
     /// A state is not loaded if a save found an input [file](crate::pipeline::Step::file) with other content, then or
     /// before: it is not known what the state was computed from. Instead, the newest state from
     /// before the change is loaded, with a warning, or none.
+    ///
+    /// A save syncs the [files that the step produces](crate::pipeline::Step::produces), as far as
+    /// they are there. A step that goes on from a checkpoint may leave these as they are.
     ///
     /// ```
     /// use checkpointed::{Error, Pipeline};
@@ -126,9 +137,13 @@ impl StepContext {
     pub fn builder<S: Checkpoint>(&self) -> Builder<S> {
         let (inputs, step) = (Arc::clone(&self.inputs), self.step.clone());
         let locks = Arc::clone(&self.locks);
+        let (produced, project, workshop) =
+            (Arc::clone(&self.produced), self.project.clone(), self.workshop.clone());
+        let earlier = Arc::clone(&self.earlier);
         let look = move || {
             touch(&locks);
-            inputs.doubtful(&step)
+            let produced = produced.look(&former(&earlier.notes()), &project, &workshop);
+            Notes { produced, ..inputs.doubtful(&step) }
         };
         let stamp = Stamp::new(look, &self.earlier);
         let builder = self.workshop.builder(&self.place).read_back(self.read_back).stamped(stamp);
@@ -190,9 +205,15 @@ impl StepContext {
         })
     }
 
-    /// True if the step went on from checkpoints of its own.
-    pub(super) fn continues(&self) -> bool {
-        self.earlier.was_loaded()
+    /// The facts of the produced files in the checkpoint of its own that the step went on from, if
+    /// it did.
+    pub(super) fn former(&self) -> Option<Facts> {
+        self.continued().as_ref().map(former)
+    }
+
+    /// The notes of the checkpoints of its own that the step went on from, if it did.
+    pub(super) fn continued(&self) -> Option<Notes> {
+        self.earlier.was_loaded().then(|| self.earlier.notes())
     }
 
     /// The error of the step, if it was told to stop. The request that told it is met.
@@ -238,4 +259,9 @@ impl StepContext {
 /// Keeps the locks of a step from a purge of old files.
 fn touch(locks: &[WithinGuard]) {
     locks.iter().filter_map(WithinGuard::upgrade).for_each(|guard| guard.touch());
+}
+
+/// The facts of the produced files in notes. Those that cannot be read count on no file.
+fn former(notes: &Notes) -> Facts {
+    serde_json::from_str(&notes.produced).unwrap_or_default()
 }

@@ -38,6 +38,7 @@ impl Step<'_> {
         }
         let look = self.pipeline.files().look(&path)?;
         self.key.files.insert(name.clone(), look.seen.hash.clone());
+        self.key.declared.push(format!("file {name}"));
         self.inputs.add(Input::new(name, path, look));
         Ok(())
     }
@@ -56,6 +57,7 @@ impl Step<'_> {
     fn look_at_set(&mut self, set: Set, is_relative: bool) -> io::Result<()> {
         let files = set.files()?;
         set.check(&files)?;
+        self.key.declared.push(format!("files {}", set.name));
         let directory = if is_relative { Some(std::env::current_dir()?) } else { None };
         let mut hashes = BTreeMap::new();
         for path in &files {
@@ -85,6 +87,7 @@ impl Step<'_> {
             let named = self.pipeline.project.name(&given);
             let (name, path) = named.map_err(|source| self.failed(Error::io("name", &given, source)))?;
             self.key.produces.insert(name.clone());
+            self.key.declared.push(format!("produces {name}"));
             self.produced.insert(name, path);
         }
         if self.keeps_produced && self.protection().encrypts() {

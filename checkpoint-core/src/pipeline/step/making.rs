@@ -1,6 +1,6 @@
 //! Makes the output of a step, or takes that of a version, and saves what there is to save.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
 use std::fs;
 use std::io::ErrorKind;
@@ -18,10 +18,12 @@ use crate::container::Metadata;
 use crate::error::Error;
 use crate::pipeline::builder::Workshop;
 use crate::pipeline::decide::{Kept, RECORD, Version};
+use crate::pipeline::files::Look;
 use crate::pipeline::folder::folder;
+use crate::pipeline::inputs::Input;
 use crate::pipeline::key::{Key, ProducedFile, Record};
 use crate::pipeline::output::{self, Output};
-use crate::pipeline::produced::{self, Before, collect};
+use crate::pipeline::produced::{self, Before, Refused, Saved, collect};
 use crate::pipeline::report::{Outcome, Reason, StepEvent, StepReport};
 use crate::pipeline::users::Users;
 use crate::pipeline::{boot, requests};
@@ -42,6 +44,8 @@ impl Step<'_> {
         if version.record.key == self.key {
             self.remove_progress(number);
         }
+        self.note_made(self.made_before(&version.record.produced));
+        self.remove_moot_request();
         let reasons = with_restored(reasons, &version);
         self.done(begun, Outcome::Reused, reasons, number, version.bytes);
         self.output(version.record.identity, number, None)
@@ -86,9 +90,11 @@ impl Step<'_> {
             .map_err(|error| output::unusable(&self.outputs(), &self.name, version.number, error))?;
         let reasons = with_restored(vec![Reason::Accepted], &version);
         let Record { identity, seconds, produced, .. } = version.record;
+        self.note_made(self.made_before(&produced));
         let metadata = self.metadata(self.key.clone(), &identity, seconds, produced)?;
         let saved = checkpoints.save_with(&value, metadata)?;
         let (number, bytes) = (saved.generation, saved.bytes);
+        self.remove_moot_request();
         self.done(begun, Outcome::Reused, reasons, number, bytes);
         Ok(self.output(identity, number, Some(value)))
     }
@@ -106,10 +112,11 @@ impl Step<'_> {
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
         self.pipeline.tell(|| StepEvent::Started { step: self.name.clone(), reasons: reasons.clone() });
+        self.add_made_by_inputs();
         let inputs = Arc::new(std::mem::take(&mut self.inputs));
         self.take_request();
         let again = kept.last_with(&self.key);
-        let place = format!("{}/{}{again}", name::PROGRESS, self.progress_prefix());
+        let place = self.progress_place(again);
         let disk = Arc::clone(&self.pipeline.workshop.disk);
         let progress = Directory::new(&self.pipeline.path().join(&place), disk).generations();
         let earlier = Earlier::new(progress.unwrap_or_default());
@@ -121,6 +128,7 @@ impl Step<'_> {
             (place, earlier, locks),
             self.read_back,
             &inputs,
+            (Saved::new(&self.produced, &before), &self.pipeline.project),
             &self.pipeline.workshop,
         );
         let value = match catch_unwind(AssertUnwindSafe(|| work(&context))) {
@@ -131,18 +139,28 @@ impl Step<'_> {
                 if let Some(stopped) = context.not_done_of(&*error) {
                     return Err(stopped);
                 }
-                let Some(stopped) = context.stopped() else { return Err(self.failed(error)) };
+                let Some(stopped) = context.stopped() else {
+                    self.drop_stale(&context, &before);
+                    return Err(self.failed(error));
+                };
                 warn(format!("step `{}` was told to stop, and returned an error: {error}", self.name));
                 return Err(stopped);
             }
-            Err(panic) => return Err(self.failed(format!("it panicked: {}", message(&*panic)))),
+            Err(panic) => {
+                let _warnings = self.pipeline.workshop.options.warnings.enter();
+                self.drop_stale(&context, &before);
+                return Err(self.failed(format!("it panicked: {}", message(&*panic))));
+            }
         };
         let _warnings = self.pipeline.workshop.options.warnings.enter();
         if let Some(stopped) = context.stopped() {
             return Err(stopped);
         }
         self.check_made(&inputs)?;
-        let changed = inputs.changed().map_err(|error| self.failed(error))?;
+        let continued = context.continued();
+        let mut changed: BTreeSet<String> =
+            inputs.changed().map_err(|error| self.failed(error))?.into_iter().collect();
+        changed.extend(continued.iter().flat_map(|notes| notes.written.iter().cloned()));
         for path in &changed {
             warn(format!(
                 "step `{}`: {} was changed while it ran, so it is not known what it has read: the next run runs it again",
@@ -152,14 +170,23 @@ impl Step<'_> {
             reasons.push(Reason::ChangedMeanwhile { path: path.into() });
         }
         // It may also have begun anew, if its inputs had changed, or load a state of this run.
-        let produced = collect(
-            &self.produced,
-            &before,
-            context.continues(),
-            &self.pipeline.project,
-            &self.pipeline.workshop,
-        );
-        let produced = produced.map_err(|why| self.failed(why))?;
+        let former = context.former();
+        let (project, workshop) = (&self.pipeline.project, &self.pipeline.workshop);
+        let made = collect(&self.produced, &before, former.as_ref(), project, workshop);
+        let made = made.map_err(|refused| match refused {
+            Refused::Why(why) => self.failed(why),
+            Refused::Stale(name) => {
+                // The checkpoints count on a file that is not there: the next run starts without them.
+                self.remove_progress(u64::MAX);
+                self.failed(format!(
+                    "it went on from its own checkpoint and did not write {name}, which is not the file of that \
+                     checkpoint any more: another run, a program or a power cut has changed it; the checkpoints are \
+                     removed, so the next run begins the step anew"
+                ))
+            }
+        })?;
+        let produced: BTreeMap<String, ProducedFile> =
+            made.iter().map(|(name, (file, _))| (name.clone(), file.clone())).collect();
         let name = || format!("the output of step {}", self.name);
         let identity = output::identity(&value).map_err(|why| Error::Encode { name: name(), why })?;
         let identity = produced::identity(identity, &produced);
@@ -170,14 +197,64 @@ impl Step<'_> {
                 None => Ok(()),
             })?;
         }
+        let changed: Vec<String> = changed.into_iter().collect();
         let key = self.key.with_changed_meanwhile(&changed);
         let metadata = self.metadata(key, &identity, begun.elapsed().as_secs_f64(), produced.clone())?;
         let saved = checkpoints.save_with(&value, metadata)?;
         self.remove_progress(u64::MAX);
         self.remove_copies(kept, produced.values().map(|file| &*file.hash));
-        self.settle_request(requests::done);
+        self.fulfil_request();
+        self.note_made(made.into_iter().map(|(name, (_, look))| (name, look)));
         self.done(begun, Outcome::Ran, reasons, saved.generation, saved.bytes);
         Ok(self.output(identity, saved.generation, Some(value)))
+    }
+
+    /// After an error of the work: removes the checkpoints of the step's own, if a file that they
+    /// count on was another one. The error may come from that.
+    fn drop_stale(&self, context: &StepContext, before: &Before) {
+        let Some(former) = context.former() else { return };
+        if let Some(name) = produced::stale(&self.produced, before, &former) {
+            warn(format!(
+                "step `{}`: {} is not the file that its own checkpoint counts on: the checkpoints are removed, so the next \
+                 run begins the step anew",
+                self.name,
+                plain(name)
+            ));
+            self.remove_progress(u64::MAX);
+        }
+    }
+
+    /// The files of a version, as they are now.
+    fn made_before(&self, produced: &BTreeMap<String, ProducedFile>) -> Vec<(String, Look)> {
+        let mut files = self.pipeline.files();
+        let looks = produced.iter().filter_map(|(name, file)| {
+            let mut look = files.look(self.produced.get(name)?).ok()?;
+            if look.seen.hash != file.hash {
+                // Changed since it was compared: that shows in the hash.
+                look.seen.hash.clone_from(&file.hash);
+                look.shows_changes = false;
+            }
+            Some((name.clone(), look))
+        });
+        looks.collect()
+    }
+
+    /// Notes the files of the output, for the steps that take it.
+    fn note_made(&self, made: impl IntoIterator<Item = (String, Look)>) {
+        let files = made.into_iter();
+        let files = files.filter_map(|(name, look)| Some((self.produced.get(&name)?.clone(), name, look)));
+        let files = files.map(|(path, name, look)| Input::new(name, path, look)).collect();
+        self.pipeline.book().made.insert(self.name.clone(), files);
+    }
+
+    /// Watches the files of the outputs that the step takes like those that it reads. Its key has
+    /// their content by the identity of the output.
+    fn add_made_by_inputs(&mut self) {
+        let book = self.pipeline.book();
+        let made = self.key.inputs.keys().filter_map(|step| book.made.get(step));
+        let made: Vec<Input> = made.flatten().cloned().collect();
+        drop(book);
+        made.into_iter().for_each(|input| self.inputs.add(input));
     }
 
     /// Takes the request to run the step again. One that comes during the work is for the next run.
@@ -186,8 +263,65 @@ impl Step<'_> {
         self.settle_request(requests::take);
     }
 
+    /// Removes the request for the work that is done, after it has left those for the steps that
+    /// depend on it: a run that ends in between has lost none.
+    fn fulfil_request(&self) {
+        if self.leave_requests() {
+            self.settle_request(requests::done);
+        }
+    }
+
+    /// Leaves requests for the steps that depend on this one, if it was forced. The result is false
+    /// if one cannot be left.
+    fn leave_requests(&self) -> bool {
+        let is_forced = self.pipeline.book().marks.is_forced(&self.name);
+        if !is_forced && !self.pipeline.commands.redo.contains(&self.name) {
+            return true;
+        }
+        // Another pipeline may have taken the place of this one since the step was saved.
+        if self.pipeline.guard.check().is_err() {
+            return false;
+        }
+        let mut are_left = true;
+        for step in self.pipeline.followers().get(&self.name).into_iter().flatten() {
+            let mut book = self.pipeline.book();
+            // What is done has not taken this output: it depended on it in an earlier program.
+            if book.reports.iter().any(|report| report.step == *step) {
+                continue;
+            }
+            book.left.entry(step.clone()).or_default().insert(self.name.clone());
+            drop(book);
+            if let Err(error) = requests::leave(self.pipeline.path(), step) {
+                warn(format!(
+                    "step {step}, which depends on step {}, cannot be noted: if this run ends before it is \
+                     done, the next run may reuse it: {error}",
+                    self.name
+                ));
+                are_left = false;
+            }
+        }
+        are_left
+    }
+
+    /// Removes the request that this run left for the step, if it no longer depends on what was
+    /// forced. In a shared pipeline it may be that of another process.
+    fn remove_moot_request(&self) {
+        let by = self.pipeline.book().left.get(&self.name).cloned();
+        let is_moot = by.is_some_and(|by| !by.iter().any(|step| self.key.inputs.contains_key(step)));
+        if is_moot && !self.pipeline.workshop.shared && !self.pipeline.commands.redo.contains(&self.name) {
+            self.settle_request(requests::done);
+        }
+    }
+
+    /// True if the step may have a request that is for this run.
+    fn is_asked(&self) -> bool {
+        let book = self.pipeline.book();
+        let is_left = book.marks.is_forced(&self.name) || book.left.contains_key(&self.name);
+        is_left || self.pipeline.commands.redo.contains(&self.name)
+    }
+
     fn settle_request(&self, settle: impl FnOnce(&Path, &str) -> Result<(), Error>) {
-        if self.pipeline.commands.redo.contains(&self.name)
+        if self.is_asked()
             && let Err(error) = settle(self.pipeline.path(), &self.name)
         {
             warn(format!("step {} will be run again by the next run too: {error}", self.name));
@@ -230,7 +364,19 @@ impl Step<'_> {
     /// number of the version that is made again follows, also if it is lost, or 0 if there is none. So the remains of a
     /// finished version, left by a killed program, are not taken for the beginning of the next.
     fn progress_prefix(&self) -> String {
-        format!("{}@{}-", folder(&self.name), self.key.hash())
+        self.prefix(&self.key.hash())
+    }
+
+    fn prefix(&self, hash: &str) -> String {
+        format!("{}@{hash}-", folder(&self.name))
+    }
+
+    /// The place of the progress, in the pipeline directory. One that an early version of this library
+    /// began stays where it is.
+    fn progress_place(&self, again: u64) -> String {
+        let place = |prefix: String| format!("{}/{prefix}{again}", name::PROGRESS);
+        let early = place(self.prefix(&self.key.hash_of_early()));
+        if self.pipeline.path().join(&early).is_dir() { early } else { place(self.progress_prefix()) }
     }
 
     /// Removes the progress towards this version, which is made, and towards those before it.
@@ -240,10 +386,11 @@ impl Step<'_> {
             return;
         }
         let Ok(entries) = fs::read_dir(self.pipeline.path().join(name::PROGRESS)) else { return };
-        let prefix = self.progress_prefix();
+        let prefixes = [self.progress_prefix(), self.prefix(&self.key.hash_of_early())];
         for entry in entries.flatten() {
             let name = entry.file_name();
-            let name = name.to_str().and_then(|name| name.strip_prefix(&prefix));
+            let name = name.to_str();
+            let name = name.and_then(|name| prefixes.iter().find_map(|prefix| name.strip_prefix(&**prefix)));
             if name.and_then(|again| again.parse().ok()).is_some_and(|again: u64| again < number)
                 && let Err(error) = fs::remove_dir_all(entry.path())
             {

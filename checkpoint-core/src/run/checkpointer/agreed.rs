@@ -121,7 +121,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// [`Error::NoSuchGeneration`]; the error of that generation if it is damaged, of which all bytes
-    /// are verified; and [`Error::OtherKind`] where a group saved it: then nothing is removed.
+    /// are verified, or if a file does not have what an output in it counts on; and [`Error::OtherKind`] where a group saved it: then nothing is removed.
     /// [`Error::NotDiscarded`] where a newer one is pinned, or another program reads it:
     /// those before it are still there. With a [mirror](crate::Builder::mirror), its error: they are
     /// removed there first. [`Error::InvalidSetting`] where an earlier run sent one of them to a
@@ -129,7 +129,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     pub fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
         let _warnings = self.saver.run.warnings.enter();
         self.saver.writer()?;
-        self.reader.check_stays(generation)?;
+        let lengths = self.reader.check_outputs(generation, &self.outputs)?;
         // A restart would take it from the mirror otherwise.
         match self.saver.run.mirroring() {
             Some(mirroring) => mirroring.discard_newer(generation)?,
@@ -144,7 +144,7 @@ impl<T: Checkpoint> Checkpointer<T> {
             mirroring.shared().saved(newest);
         }
         discarded?;
-        self.outputs.is_newest(generation);
+        self.outputs.now_ends_at(generation, lengths);
         self.saver.run.discarded(generation);
         tracing::info!(path = %self.path().display(), generation, "all newer generations are removed");
         Ok(())

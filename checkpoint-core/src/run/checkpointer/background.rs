@@ -128,7 +128,9 @@ impl<T: Checkpoint> Checkpointer<T> {
                 bytes.clear();
                 let (encoded, counted) =
                     outputs::saving(outputs, || codec::encode(state, reader.forms(), &mut bytes, staging));
-                (staging.state, staging.outputs) = (bytes, counted);
+                // Those of a state that is not saved are not kept open.
+                (staging.state, staging.outputs) =
+                    (bytes, counted.into_iter().filter(|_| encoded.is_ok()).collect());
                 encoded.map_err(|failure| {
                     outputs.abandon();
                     match Failure::of_encoding(failure, reader.path(), || reader.name()) {
