@@ -68,7 +68,7 @@ fn step(state: &mut State, line: &str) {
 
 fn fault_of(error: &Error) -> OutputFault {
     match error {
-        Error::Output { fault, .. } => fault.clone(),
+        Error::Output { fault, .. } => *fault,
         other => unreachable!("{other}"),
     }
 }
