@@ -5,11 +5,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::common::{file_of, inside, once_more};
-use checkpointed::{Checkpointer, Error, Pipeline, Plain, Scopes, reports::Warning};
+use checkpointed::{CheckpointReader, Checkpointer, Error, Pipeline, Plain, Scopes, reports::Warning};
 use serde::{Deserialize, Serialize};
 
 /// The quick start of the README: it sets nothing up for warnings.
@@ -64,6 +65,21 @@ fn damaged() -> tempfile::TempDir {
     drop(checkpoints);
     fs::write(file_of(&path, 2), "damage").unwrap();
     parent
+}
+
+#[test]
+fn a_callback_that_loads_does_not_call_itself() {
+    let parent = damaged();
+    let path = parent.path().join("run.ckpt");
+    let calls = Arc::new(AtomicU32::new(0));
+    let (counted, read) = (Arc::clone(&calls), path.clone());
+    let builder = Checkpointer::<u64>::builder(&path).on_warning(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        // It warns too.
+        CheckpointReader::<u64>::open(&read).unwrap().load().unwrap().unwrap();
+    });
+    builder.open().unwrap().load().unwrap().unwrap();
+    assert!(calls.load(Ordering::Relaxed) >= 1);
 }
 
 #[test]
