@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::error::Error as StdError;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -332,6 +333,39 @@ fn a_step_that_fails_or_panics_leaves_the_steps_before_it() {
     let first = pipeline.step("first").run(|_| Err::<u64, _>("it ran")).unwrap();
     let second = pipeline.step("second").input(&first).run(|_| Ok::<u64, Error>(2)).unwrap();
     assert_eq!(*second.load().unwrap(), 2);
+}
+
+#[test]
+fn a_failed_step_can_be_tried_again_in_the_same_run() {
+    let (_parent, path) = nowhere();
+    let file = path.with_extension("txt");
+    let mut attempts = 0;
+    let pipeline = Pipeline::open(&path).unwrap().force("fetch");
+    let fetched = loop {
+        attempts += 1;
+        let fetched = pipeline.step("fetch").produces(&file).run(|step| {
+            let mut checkpoints = step.checkpointer::<u64>()?;
+            let parts = checkpoints.load()?.unwrap_or(0);
+            fs::write(&file, "whole")?;
+            checkpoints.save(&(parts + 1))?;
+            if parts == 2 {
+                Ok(parts)
+            } else {
+                Err(Box::<dyn StdError + Send + Sync>::from("the network is down"))
+            }
+        });
+        match fetched {
+            Err(Error::StepFailed { .. }) => {}
+            fetched => break fetched.unwrap(),
+        }
+    };
+    assert_eq!((attempts, *fetched.load().unwrap()), (3, 2));
+    let twice = pipeline.step("fetch").run(|_| Ok::<u64, Error>(1));
+    assert!(matches!(twice, Err(Error::StepTwice { .. })), "{twice:?}");
+    let twice = pipeline.step("fetch").run(|_| Ok::<u64, Error>(1));
+    assert!(matches!(twice, Err(Error::StepTwice { .. })), "its error is none of the step: {twice:?}");
+    let reports = pipeline.finish().unwrap();
+    assert_eq!(reports.len(), 1);
 }
 
 #[test]

@@ -4,9 +4,11 @@
 //! determine the number and the order of the values, and the written values must be those that will
 //! be read.
 
+use std::collections::HashMap;
+
 use quote::ToTokens as _;
 use syn::visit::{self, Visit};
-use syn::{LitInt, Type, TypeReference};
+use syn::{Ident, LitInt, LitStr, Type, TypeReference};
 
 use crate::ast::{Body, Field, Input, Style, Variant, differs};
 use crate::attr::{self, Errors, Serde};
@@ -36,6 +38,7 @@ pub(crate) fn check(input: &Input, errors: &mut Errors) {
     }
     check_skipped_variants(input, errors);
     check_skipped_newtype(input, errors);
+    check_names(input, errors);
     check_misplaced(input, errors);
     for (variant, field) in input.stored_fields() {
         // The author's functions that store a variant decide about its fields.
@@ -317,6 +320,44 @@ fn check_skipped_newtype(input: &Input, errors: &mut Errors) {
     {
         let why = "serde stores the only field of a tuple struct even if it is skipped";
         errors.refuse(part, why, &["give the field a name: then it is left out"]);
+    }
+}
+
+// serde gives a value to the first member that has its name or has it as an alias.
+fn check_names(input: &Input, errors: &mut Errors) {
+    if input.conversion().is_some() {
+        return;
+    }
+    let variants = || input.variants().iter().filter(|variant| !variant.is_skipped());
+    check_unique(variants().map(|variant| (&variant.original.ident, &variant.name, &variant.serde)), errors);
+    let own = match &input.body {
+        Body::Struct(fields) => Some(fields),
+        Body::Enum(_) | Body::Union => None,
+    };
+    let of_variants = variants().filter(|variant| variant.serde.reads_with().is_none());
+    for fields in own.into_iter().chain(of_variants.map(|variant| &variant.fields)) {
+        if fields.style == Style::Named {
+            let named = fields.stored();
+            let named =
+                named.filter_map(|field| Some((field.original.ident.as_ref()?, &field.name, &field.serde)));
+            check_unique(named, errors);
+        }
+    }
+}
+
+fn check_unique<'i>(members: impl Iterator<Item = (&'i Ident, &'i LitStr, &'i Serde)>, errors: &mut Errors) {
+    let mut owners: HashMap<String, &Ident> = HashMap::new();
+    for (member, own, serde) in members {
+        for name in std::iter::once(own).chain(serde.aliases()) {
+            let owner = *owners.entry(name.value()).or_insert(member);
+            if owner != member {
+                let text = name.value();
+                let why = format!(
+                    "`{text}` is a name of `{owner}` too, and a value of this name would be read as that of `{owner}`"
+                );
+                errors.refuse(name, why, &["give each of the two names of its own"]);
+            }
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use object_store::{MultipartUpload, ObjectStoreExt, Result};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::claim::Session;
 use crate::place::failed;
+use crate::session::Session;
 
 /// The greatest number of parts of one object, of all stores.
 const MOST_PARTS: usize = 10_000;

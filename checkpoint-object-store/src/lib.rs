@@ -55,6 +55,7 @@ mod claim;
 mod draft;
 mod place;
 mod runtime;
+mod session;
 mod source;
 
 use std::collections::BTreeSet;
@@ -70,8 +71,9 @@ use checkpointed::home::{
 use object_store::ObjectStore;
 use object_store::path::Path;
 
-use crate::claim::{ObjectClaim, Session};
+use crate::claim::ObjectClaim;
 use crate::place::{Listing, Place, Settings};
+use crate::session::Session;
 use crate::source::ObjectSource;
 
 mod options;
@@ -195,7 +197,7 @@ impl Home for ObjectHome {
 
     /// The numbers that an earlier run may have used without success.
     fn set_aside(&self) -> Result<Vec<u64>, Error> {
-        Ok(self.session.iter().map(|session| session.used()).filter(|used| *used > 0).collect())
+        Ok(self.session.iter().map(|session| session.known()).filter(|used| *used > 0).collect())
     }
 
     /// The claim of the last run stays.

@@ -50,9 +50,12 @@ impl<T: Checkpoint> Builder<T> {
     /// member calls this.
     ///
     /// The path leads to the same directory on all members, or to one for each on its own machine:
-    /// then only that of rank 0 has the table, the history and the halt file. The settings of rank
-    /// 0 count, but each member listens to its own signals and limits: if one has a reason to stop,
-    /// all stop.
+    /// then only that of rank 0 has the table, the history and the halt file.
+    ///
+    /// The schedule, the retention, the saves in the background, `on_failed_save`, the exit codes
+    /// and the configuration are those of rank 0. Every other setting is each member's own: give
+    /// all the same. Each member listens to its own signals and limits: if one has a reason to
+    /// stop, all stop.
     ///
     /// In another place than a directory, such as an `ObjectHome` of the package
     /// `checkpointed-object-store`, all members give the same one to

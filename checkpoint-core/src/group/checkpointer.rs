@@ -36,7 +36,7 @@ use crate::store::{Home, Metric};
 /// of one member is an error of all: the others get [`Error::Member`], and nothing is saved.
 ///
 /// **Every member makes the same calls in the same order.** All methods that take `&mut self` are
-/// calls of the whole group. If the calls of two members differ, the next call in which members
+/// calls of the whole group, but for `abort_on_panic` and `on_resize`; so is `finish`. If the calls of two members differ, the next call in which members
 /// wait for each other is an error on all: [`Error::CallsDiffer`], which names both calls. Not
 /// noticed is a skipped [`save_if_due`](GroupCheckpointer::save_if_due) at which no one waits: the
 /// later saves then have states of different turns. If the number of the turn is a
@@ -313,8 +313,9 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
     /// of all members are durable.
     ///
     /// # Errors
-    /// As [`Checkpointer::save`], and [`Error::Member`], if only another member failed. In each
-    /// case, earlier checkpoints are untouched, and the group may continue and save again.
+    /// As [`Checkpointer::save`], and [`Error::Member`], if only another member failed. Earlier
+    /// checkpoints are untouched, and the group may continue and save again. After
+    /// [`Error::CallsDiffer`] and [`Error::GroupLost`] each further call fails too.
     pub fn save(&mut self, state: &T) -> Result<Saved, Error> {
         self.save_with(state, Metadata::new())
     }
@@ -334,8 +335,8 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
     /// Saves if a save is due for the group: if the [`Schedule`](crate::Schedule) of rank 0 says
     /// so, or if any member must stop. Call it once in each turn of the program's loop.
     ///
-    /// The members look together at an agreed turn, at least about once a second, and whenever a
-    /// number of steps is due. In between a call costs one comparison.
+    /// The members look together at an agreed turn, about once a second while all turns take the
+    /// same time, and whenever a number of steps is due. In between a call costs one comparison.
     ///
     /// # Errors
     /// As [`save`](GroupCheckpointer::save), and the error of a background save that has failed

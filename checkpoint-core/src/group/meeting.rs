@@ -114,7 +114,8 @@ impl Meeting {
     ///
     /// # Errors
     /// [`io::ErrorKind::TimedOut`], with the ranks that did not come.
-    /// [`io::ErrorKind::ResourceBusy`] if another job meets there, or another process has the rank.
+    /// [`io::ErrorKind::ResourceBusy`] if another job still meets there after `timeout`, or another
+    /// process has the rank.
     /// [`io::ErrorKind::InvalidInput`] if the rank is not below the size, or the members give
     /// different sizes. The error of the file system.
     pub fn at(path: impl AsRef<Path>, rank: usize, size: usize, timeout: Duration) -> io::Result<Meeting> {

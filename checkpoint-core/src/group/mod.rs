@@ -93,7 +93,7 @@ pub use threads::Threads;
 /// assert_eq!(group.all_gather(b"mine").unwrap(), [b"mine"]);
 /// ```
 pub trait Group {
-    /// The number of this member: 0, 1, … up to the size.
+    /// The number of this member: from 0 to one less than the size.
     fn rank(&self) -> usize;
 
     /// The number of members.

@@ -6,6 +6,7 @@ mod end;
 mod file;
 mod kept;
 mod mark;
+mod met;
 mod of_run;
 mod stored;
 mod value;
@@ -20,13 +21,14 @@ use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::kept::{OF_RUN, keep};
+#[cfg(feature = "scopes")]
+pub(crate) use self::met::saving_part;
+pub(crate) use self::met::{loading, saving};
 #[cfg(feature = "group")]
 pub(crate) use self::of_run::accept;
-#[cfg(feature = "scopes")]
-pub(crate) use self::of_run::saving_part;
 pub(crate) use self::of_run::{
-    Counted, Found, Lengths, OfRun, Running, abandon, acknowledge, counts, leave_open, loading,
-    refuse_to_cut, resolve, saving, sync_all,
+    Counted, Found, Lengths, OfRun, Running, abandon, acknowledge, counts, leave_open, refuse_to_cut,
+    resolve, sync_all,
 };
 use self::stored::Stored;
 pub(crate) use self::value::Age;
@@ -231,7 +233,7 @@ impl Clone for Appended {
     fn clone(&self) -> Appended {
         let copy = self.value.copy();
         // A state that is being decoded may have clones instead of the first values.
-        of_run::add_loaded(&copy.0);
+        met::add_loaded(&copy.0);
         Appended::of(copy)
     }
 }
@@ -248,12 +250,12 @@ impl Serialize for Appended {
         if let Some(kept) = kept::stored(self) {
             return kept.serialize(serializer);
         }
-        let run = of_run::run_that_saves();
+        let run = met::run_that_saves();
         if run.is_some() {
             self.value.create();
         }
         let stored = self.value.stored(run.as_deref()).map_err(S::Error::custom)?;
-        of_run::count(&self.value, stored.length);
+        met::add_saved(&self.value, stored.length);
         stored.serialize(serializer)
     }
 }
@@ -265,7 +267,7 @@ impl<'de> Deserialize<'de> for Appended {
             return Ok(Appended::of(kept));
         }
         let loaded = Value::loaded(stored);
-        of_run::add_loaded(&loaded.0);
+        met::add_loaded(&loaded.0);
         Ok(Appended::of(loaded))
     }
 }

@@ -1,23 +1,17 @@
-//! The outputs of one run: the values that its states have, at each save and load.
-//!
-//! A save encodes the state, and meets each output on the way: while [`saving`] is on the stack, an
-//! output that is serialized in this thread adds itself to a list. The save then syncs the files of
-//! the list before it publishes the checkpoint. A load does the same while it decodes, in
-//! [`loading`]. A format of another library inside a field, such as JSON text, makes no difference.
+//! The outputs of one run: the values that its states have, and the bytes that its checkpoints count
+//! on. A save syncs the files of its state before it publishes the checkpoint.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::LocalKey;
 
 use super::counts::{is_one_name, without_links};
 use super::file::OpenFile;
 use super::mark::{self, Marked};
 use super::stored::Stored;
 use super::value::{Age, Value};
-use crate::base::lasting::{self, Lasting};
 use crate::base::warnings::warn;
 use crate::error::{Error, OutputFault};
 use crate::store::{Disk, Growing};
@@ -125,98 +119,6 @@ impl Counted {
     pub(crate) fn of_file(&self) -> (&Path, u64) {
         (&self.path, self.length)
     }
-}
-
-thread_local! {
-    /// The save that encodes a state in this thread.
-    static SAVING: Lasting<Saving> = const { lasting::nothing() };
-    /// The outputs that this thread has decoded.
-    static LOADING: Lasting<Found> = const { lasting::nothing() };
-}
-
-struct Saving {
-    run: Arc<OfRun>,
-    counted: Vec<Counted>,
-}
-
-/// Puts back the former value when it is dropped, also by a panic of the code of the user.
-struct Restore<S: 'static>(&'static LocalKey<Lasting<S>>, Option<S>);
-
-impl<S> Restore<S> {
-    fn set(key: &'static LocalKey<Lasting<S>>, value: S) -> Restore<S> {
-        Restore(key, lasting::replace(key, Some(value)))
-    }
-
-    fn take(&self) -> Option<S> {
-        lasting::replace(self.0, None)
-    }
-}
-
-impl<S> Drop for Restore<S> {
-    fn drop(&mut self) {
-        lasting::replace(self.0, self.1.take());
-    }
-}
-
-/// Does `encode`, and returns the outputs that it met, and those of parts that were encoded earlier.
-pub(crate) fn saving<R>(run: &Arc<OfRun>, encode: impl FnOnce() -> R) -> (R, Vec<Counted>) {
-    let (encoded, mut counted) = saving_part(run, encode);
-    counted.extend(lock(&run.parts).iter().cloned());
-    // The sync before the checkpoint tells of it.
-    if let Some((path, _)) = &*lock(&run.lost) {
-        counted.push(run.without_value(path.clone(), run.promised(path)));
-    }
-    (encoded, counted)
-}
-
-/// Does `encode`, and returns the outputs that it met.
-pub(crate) fn saving_part<R>(run: &Arc<OfRun>, encode: impl FnOnce() -> R) -> (R, Vec<Counted>) {
-    let saving = Saving { run: Arc::clone(run), counted: Vec::new() };
-    let scope = Restore::set(&SAVING, saving);
-    let encoded = encode();
-    let counted = scope.take().map(|saving| saving.counted).unwrap_or_default();
-    (encoded, counted)
-}
-
-/// Does `decode`, and returns the outputs that it made.
-pub(crate) fn loading<R>(decode: impl FnOnce() -> R) -> (R, Found) {
-    let scope = Restore::set(&LOADING, Vec::new());
-    let decoded = decode();
-    let found = scope.take().unwrap_or_default();
-    (decoded, found)
-}
-
-/// The run that saves in this thread, if one does.
-pub(super) fn run_that_saves() -> Option<Arc<OfRun>> {
-    lasting::look(&SAVING, |saving| saving.as_ref().map(|saving| Arc::clone(&saving.run)))
-}
-
-/// Adds a value that is being encoded, with the number of bytes that were encoded for it.
-pub(super) fn count(value: &Arc<Value>, length: u64) {
-    let (file, since) = value.open_file().unzip();
-    let since = since.unwrap_or_default();
-    lasting::look(&SAVING, |saving| {
-        let Some(Saving { run, counted }) = saving else { return };
-        let path = value.path();
-        add(&mut lock(&run.promised).saving, path.clone(), length);
-        let is_of_other = file.as_ref().is_some_and(|file| file.is_of_other(run)) || !value.belongs_to(run);
-        if let Some(file) = &file
-            && !is_of_other
-        {
-            run.note(file);
-        }
-        let value = Some((Arc::clone(value), file));
-        counted.push(Counted { value, since, is_of_other, ..run.without_value(path, length) });
-    });
-}
-
-/// Adds a value that was decoded.
-pub(super) fn add_loaded(value: &Arc<Value>) {
-    lasting::look(&LOADING, |loading| {
-        if let Some(found) = loading {
-            found.push(Arc::downgrade(value));
-        }
-    });
 }
 
 /// Makes sure, before a checkpoint is published, that all files have the bytes that it counts on.
@@ -364,6 +266,31 @@ impl OfRun {
             is_over: AtomicBool::new(false),
             unaccepted: Mutex::default(),
         })
+    }
+
+    /// Counts a value that a save encodes, with the number of bytes that it encodes for it.
+    pub(super) fn count(self: &Arc<Self>, value: &Arc<Value>, length: u64) -> Counted {
+        let (file, since) = value.open_file().unzip();
+        let path = value.path();
+        add(&mut lock(&self.promised).saving, path.clone(), length);
+        let is_of_other = file.as_ref().is_some_and(|file| file.is_of_other(self)) || !value.belongs_to(self);
+        if let Some(file) = &file
+            && !is_of_other
+        {
+            self.note(file);
+        }
+        let (value, since) = (Some((Arc::clone(value), file)), since.unwrap_or_default());
+        Counted { value, since, is_of_other, ..self.without_value(path, length) }
+    }
+
+    /// The outputs of a state beside those that its encoding meets: of parts that were encoded
+    /// earlier, and one that lost bytes, of which the sync before the checkpoint tells.
+    pub(super) fn counted_before(self: &Arc<Self>) -> Vec<Counted> {
+        let mut counted = lock(&self.parts).clone();
+        if let Some((path, _)) = &*lock(&self.lost) {
+            counted.push(self.without_value(path.clone(), self.promised(path)));
+        }
+        counted
     }
 
     pub(super) fn disk(&self) -> &Arc<dyn Disk> {

@@ -42,7 +42,9 @@ impl Commands {
                 "force" => drop(commands.force.insert(step)),
                 "force-only" => drop(commands.force_only.insert(step)),
                 "only" => drop(commands.only.insert(step)),
+                "from" if commands.from.is_some() => return Err(wrong("only one `from` can count")),
                 "from" => commands.from = Some(step),
+                "to" if commands.to.is_some() => return Err(wrong("only one `to` can count")),
                 "to" => commands.to = Some(step),
                 "accept" => drop(commands.accept.insert(step)),
                 "use" => {
@@ -88,6 +90,10 @@ mod tests {
         for text in ["fit", "force:", "redo:fit", "use:fit", "use:fit@x"] {
             let error = Commands::parse(text).unwrap_err().to_string();
             assert!(error.contains(&format!("CHECKPOINT_STEPS={text}")), "{error}");
+        }
+        for (text, second) in [("from:a,from:b", "from:b"), ("to:a,force:c,to:b", "to:b")] {
+            let error = Commands::parse(text).unwrap_err().to_string();
+            assert!(error.contains(&format!("CHECKPOINT_STEPS={second}")), "{error}");
         }
     }
 }

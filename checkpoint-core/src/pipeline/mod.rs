@@ -68,7 +68,8 @@ use users::Users;
 /// A program in stages with kept results: a stage is done again only if it has to be.
 ///
 /// A step is done again when one of these has changed: its version, a parameter, an output that it
-/// takes, the content of a file that it reads. The macro `#[step]` makes a step of a function, and
+/// takes, the content of a file that it reads or that it produced, the order of these, the function
+/// behind a `#[step]`; or when no version of its output can be used. The macro `#[step]` makes a step of a function, and
 /// [`step`](Pipeline::step) one of a closure. The methods here that take a step's name, and the
 /// variable `CHECKPOINT_STEPS`, are for the user of the program.
 ///
@@ -96,8 +97,8 @@ use users::Users;
 /// ```
 ///
 /// # Commands
-/// `CHECKPOINT_STEPS` holds any number of these, separated by commas. The methods with the same
-/// names do the same.
+/// `CHECKPOINT_STEPS` holds any number of these, separated by commas; of `from` and `to`, one each. The
+/// methods with the same names do the same.
 ///
 /// | command | meaning |
 /// |---|---|
@@ -129,6 +130,9 @@ pub struct Pipeline {
 struct Book {
     /// The names of the steps, by their lower case.
     names: BTreeMap<String, String>,
+    /// The steps whose run ended with an error, by the lower case of their names: the program may
+    /// declare them again.
+    failed: BTreeSet<String>,
     /// The step that produces a file, by the path of the file without links.
     produced: BTreeMap<PathBuf, String>,
     /// The files of the outputs of this run, by step.
@@ -139,6 +143,20 @@ struct Book {
     followers: Option<Arc<Followers>>,
     /// The steps that this run left requests for, each with the forced steps that it depended on.
     left: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Book {
+    /// Declares a step. Returns the name of the other step that has this name, if there is one.
+    fn declare(&mut self, name: &str) -> Option<String> {
+        let declared = name.to_lowercase();
+        if let Some(same) = self.names.get(&declared)
+            && (same != name || !self.failed.remove(&declared))
+        {
+            return Some(same.clone());
+        }
+        self.names.insert(declared, name.to_owned());
+        None
+    }
 }
 
 impl Pipeline {
@@ -163,8 +181,8 @@ impl Pipeline {
         PipelineBuilder::new(path).open_on(disk)
     }
 
-    /// Calls `watcher` whenever a step begins, and when it is done or was reused, for example to
-    /// print a line of progress.
+    /// Calls `watcher` whenever a step begins, waits for another process, is done or was reused, for
+    /// example to print a line of progress. A step that fails sends no event: `run` returns its error.
     #[must_use]
     pub fn on_step(mut self, watcher: impl Fn(&StepEvent) + Send + Sync + 'static) -> Pipeline {
         self.watcher = Callback::new("on_step", watcher);
@@ -209,7 +227,8 @@ impl Pipeline {
     }
 
     /// Accepts an old version of a step's output for the present parameters and inputs, from now
-    /// on. It takes the version with the fewest changes.
+    /// on. It takes the version with the fewest changes. Where none is kept, or that version produced
+    /// other files, the step is run.
     #[must_use]
     pub fn accept(mut self, step: &str) -> Pipeline {
         self.commands.accept.insert(step.to_owned());

@@ -42,6 +42,8 @@ pub struct Step<'p> {
     keeps_produced: bool,
     keep: usize,
     read_back: ReadBack,
+    /// True if its name is that of this declaration.
+    is_declared: bool,
     /// The first error of the declaration, for `run` to return.
     wrong: Option<Error>,
 }
@@ -68,6 +70,7 @@ impl<'p> Step<'p> {
             keeps_produced: false,
             keep: KEEP,
             read_back: ReadBack::default(),
+            is_declared: false,
             wrong: None,
         };
         if let Err(error) = pipeline.guard.check_process() {
@@ -85,12 +88,13 @@ impl<'p> Step<'p> {
             );
             return step;
         }
-        let names = &mut pipeline.book().names;
-        let same = names.get(&name.to_lowercase()).cloned();
-        if same.as_ref().is_some_and(|same| same != name) {
-            step.refuse("it differs from another only in upper and lower case, which some file systems do not tell apart");
-        } else if names.insert(name.to_lowercase(), name.to_owned()).is_some() {
-            step.wrong = Some(Error::StepTwice { step: name.to_owned() });
+        match pipeline.book().declare(name) {
+            None => step.is_declared = true,
+            Some(same) if same == name => step.wrong = Some(Error::StepTwice { step: same }),
+            Some(_) => {
+                let why = "it differs from another only in upper and lower case, which some file systems do not tell apart";
+                step.refuse(why);
+            }
         }
         step
     }
@@ -130,7 +134,8 @@ impl<'p> Step<'p> {
     }
 
     /// The output of an earlier step that the result depends on. It is not loaded; the function
-    /// loads it, if it is run.
+    /// loads it, if it is run. The order of the inputs counts, and so does that of files, directories,
+    /// patterns and produced files.
     pub fn input<U>(mut self, output: &Output<U>) -> Step<'p> {
         if output.pipeline == self.pipeline.number {
             self.key.inputs.insert(output.step.clone(), output.identity.clone());

@@ -121,6 +121,17 @@ fn a_server_that_looks_first_and_writes_then_is_refused() {
 }
 
 #[test]
+fn a_server_is_not_blamed_for_a_claim_that_a_later_run_removed() {
+    // During the requests for the first claim, and before that which creates it once more.
+    for creations in [1, 4, 8] {
+        let server = Server::start();
+        server.take_over_after(creations, "run.ckpt/.claims/000001", "run.ckpt/.claims/000002");
+        let error = open::<u64>(&server).unwrap_err();
+        assert!(matches!(error, Error::TakenOver { .. }), "after {creations}: {error}");
+    }
+}
+
+#[test]
 fn the_last_that_opens_has_the_place_and_the_other_is_told() {
     let server = Server::start();
     let mut first = open::<Vec<u64>>(&server).unwrap();

@@ -59,6 +59,9 @@ struct State {
     is_away: bool,
     /// Objects that other programs write while the next PUT with a condition is on its way.
     meanwhile: BTreeMap<String, Arc<Vec<u8>>>,
+    /// Another program that claims a place, after this number of PUTs with a condition: the claim
+    /// that it removes, and its own.
+    takeover: Option<(usize, [String; 2])>,
     /// Objects that no request can delete.
     undeletable: BTreeSet<String>,
     /// The number of times that one of these was to be deleted.
@@ -157,6 +160,13 @@ impl Server {
     /// Another program writes an object while the next PUT with a condition is on its way.
     pub fn insert_meanwhile(&self, key: &str, bytes: Vec<u8>) {
         self.state.lock().unwrap().meanwhile.insert(format!("/bucket/{key}"), Arc::new(bytes));
+    }
+
+    /// After this number of PUTs with a condition, and before the next one, another program claims the
+    /// place: it removes the claim `old`, and writes `new`.
+    pub fn take_over_after(&self, creations: usize, old: &str, new: &str) {
+        let keys = [old, new].map(|key| format!("/bucket/{key}"));
+        self.state.lock().unwrap().takeover = Some((creations, keys));
     }
 
     pub fn remove(&self, key: &str) {
@@ -353,6 +363,16 @@ fn take_fault(state: &mut State, request: &Request) -> Option<Fault> {
     if of == Of::Create {
         let meanwhile = std::mem::take(&mut state.meanwhile);
         state.objects.extend(meanwhile);
+        match &mut state.takeover {
+            Some((0, [old, new])) => {
+                let (old, new) = (std::mem::take(old), std::mem::take(new));
+                state.takeover = None;
+                state.objects.remove(&old);
+                state.objects.insert(new, Arc::new(b"{}".to_vec()));
+            }
+            Some((creations, _)) => *creations -= 1,
+            None => {}
+        }
     }
     let place = state.faults.iter().position(|(wanted, _)| *wanted == of)?;
     Some(state.faults.remove(place).1)

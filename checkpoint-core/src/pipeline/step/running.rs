@@ -32,13 +32,11 @@ impl Step<'_> {
     /// Those of [`run`](Step::run).
     pub fn explain<T: Checkpoint>(mut self) -> Result<(Outcome, Vec<Reason>), Error> {
         self.pipeline.guard.check_process()?;
-        let is_another = matches!(self.wrong, Some(Error::StepTwice { .. }));
         let kept = self.prepare().and_then(|()| self.kept::<T>());
         let mut book = self.pipeline.book();
-        let declared = self.name.to_lowercase();
-        if !is_another && book.names.get(&declared) == Some(&self.name) {
+        if self.is_declared {
             // This is not the step's declaration; that may still follow.
-            book.names.remove(&declared);
+            book.names.remove(&self.name.to_lowercase());
         }
         let mut marks = book.marks.clone();
         drop(book);
@@ -57,7 +55,28 @@ impl Step<'_> {
     /// from here. A long step can have checkpoints of its own, see [`StepContext::checkpointer`].
     ///
     /// `work` may fail with any error that threads can share: a type of your own,
-    /// `Box<dyn Error + Send + Sync>`, or `anyhow::Error`.
+    /// `Box<dyn Error + Send + Sync>`, or `anyhow::Error`. A step that failed can be declared and run
+    /// again, by the next run or by this one, and goes on from its own checkpoints:
+    ///
+    /// ```
+    /// use checkpointed::{Error, Pipeline};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let pipeline = Pipeline::open(directory.path().join("analysis.pipeline"))?;
+    /// # let mut answers = vec![Ok(7_u64), Err(std::io::Error::other("the network is down"))];
+    /// # let mut fetch = || answers.pop().expect("it is asked twice");
+    /// let mut attempts = 1..=3;
+    /// let fetched = loop {
+    ///     match pipeline.step("fetch").run(|_| fetch()) {
+    ///         Err(Error::StepFailed { .. }) if attempts.next().is_some() => continue,
+    ///         outcome => break outcome?,
+    ///     }
+    /// };
+    /// assert_eq!(*fetched.load()?, 7);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::StepFailed`] if `work` fails or panics, or if a [`file`](Step::file) cannot be
@@ -68,7 +87,23 @@ impl Step<'_> {
     /// the pipeline was told to stop before a step that must be run. [`Error::StepTwice`],
     /// [`Error::ForeignInput`] or [`Error::InvalidSetting`] if the declaration makes no sense;
     /// [`Error::StepNotRun`] if a command forbids to run it. Other errors of files and disks.
-    pub fn run<T, E>(mut self, work: impl FnOnce(&StepContext) -> Result<T, E>) -> Result<Output<T>, Error>
+    pub fn run<T, E>(self, work: impl FnOnce(&StepContext) -> Result<T, E>) -> Result<Output<T>, Error>
+    where
+        T: Checkpoint,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let pipeline = self.pipeline;
+        let declared = self.is_declared.then(|| self.name.to_lowercase());
+        let outcome = self.run_once(work);
+        if let (Err(_), Some(declared)) = (&outcome, declared)
+            && pipeline.guard.is_of_this_process()
+        {
+            pipeline.book().failed.insert(declared);
+        }
+        outcome
+    }
+
+    fn run_once<T, E>(mut self, work: impl FnOnce(&StepContext) -> Result<T, E>) -> Result<Output<T>, Error>
     where
         T: Checkpoint,
         E: Into<Box<dyn StdError + Send + Sync>>,
