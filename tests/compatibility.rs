@@ -165,10 +165,10 @@ fn scopes_go_on_where_they_were() {
     let (_parent, path) = kept("scopes");
     let mut scopes = Scopes::open(path).unwrap();
     assert!(scopes.restore().unwrap());
-    // They were saved before scopes counted outputs.
+    // They were saved before scopes counted outputs, and noted the work that they were entered in.
     let differences = &scopes.checkpointer().last_load().unwrap().differences;
     let paths: Vec<&str> = differences.iter().map(|difference| difference.path.as_str()).collect();
-    assert_eq!(paths, ["frames[].lengths"]);
+    assert_eq!(paths, ["frames[].work", "frames[].lengths"]);
     let mut outer = scopes.enter::<(u64, String)>("outer").unwrap();
     assert_eq!(outer.restored(), Some((3, "kept".to_owned())));
     assert_eq!(outer.once("sum", |_| -> Result<u64, Error> { panic!("it was done") }).unwrap(), 5);

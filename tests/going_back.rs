@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::common::{file_of, names_in};
 use checkpointed::history::{self, Event};
-use checkpointed::{CheckpointReader, Checkpointer, Error, Metadata, Metric, Mirror, Protection, inspect};
+use checkpointed::{
+    CheckpointReader, Checkpointer, Error, Metadata, Metric, Mirror, Protection, checkpointed, inspect,
+};
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
@@ -311,4 +313,97 @@ fn a_reader_loads_while_the_program_goes_back_and_forth() {
         }
         reading.join().unwrap();
     });
+}
+
+/// A run with three generations, of which a mirror has all.
+fn mirrored(path: &Path, far: &Path) {
+    let mirror = Mirror::to(far).keep_last(9);
+    let mut run = Checkpointer::<u64>::builder(path).keep_last(9).mirror(mirror).open().unwrap();
+    for state in [1000, 2000, 3000] {
+        run.save(&state).unwrap();
+        run.wait_for_mirror(Duration::from_secs(60)).unwrap();
+    }
+    run.finish(&3000).unwrap();
+}
+
+#[test]
+fn a_branch_does_not_go_on_from_the_mirror_of_the_run() {
+    let (parent, path) = nowhere();
+    let at = |name: &str| parent.path().join(name);
+    mirrored(&path, &at("far.ckpt"));
+    let with = |branch: &str, far: &str| {
+        let builder = Checkpointer::<u64>::builder(at(branch)).mirror(Mirror::to(at(far)));
+        builder.branch_from(&path).at(1).open()
+    };
+    let error = with("variant.ckpt", "far.ckpt").unwrap_err();
+    assert!(error.to_string().contains("give the branch a mirror of its own"), "{error}");
+    assert!(!at("variant.ckpt").exists());
+    let mut variant = with("variant.ckpt", "far-variant.ckpt").unwrap();
+    assert_eq!(variant.load().unwrap(), Some(1000));
+    variant.save(&1111).unwrap();
+    variant.wait_for_mirror(Duration::from_secs(60)).unwrap();
+    drop(variant);
+    // The mirror of the branch itself is one: also once the directory is lost.
+    fs::remove_dir_all(at("variant.ckpt")).unwrap();
+    assert_eq!(with("variant.ckpt", "far-variant.ckpt").unwrap().load().unwrap(), Some(1111));
+
+    inspect::branch(&path, &Protection::new(), 1, at("other.ckpt")).unwrap();
+    let other = |far: &str| Checkpointer::<u64>::builder(at("other.ckpt")).mirror(Mirror::to(at(far))).open();
+    let error = other("far.ckpt").unwrap_err();
+    assert!(matches!(error, Error::MirrorApart { .. }), "{error}");
+    let mut branch = other("far-other.ckpt").unwrap();
+    assert_eq!(branch.load().unwrap(), Some(1000));
+    branch.save(&4444).unwrap();
+    branch.wait_for_mirror(Duration::from_secs(60)).unwrap();
+    drop(branch);
+    assert_eq!(other("far-other.ckpt").unwrap().load().unwrap(), Some(4444));
+
+    let mut run = Checkpointer::<u64>::builder(&path).mirror(Mirror::to(at("far.ckpt"))).open().unwrap();
+    assert_eq!(run.load().unwrap(), Some(3000));
+}
+
+#[test]
+fn a_mirror_that_was_a_copy_does_not_undo_a_rewind() {
+    let (parent, path) = nowhere();
+    saved(&path, 1..=3);
+    let copy = parent.path().join("copy.ckpt");
+    inspect::copy(&path, &copy).unwrap();
+    open(&path).rewind(1).unwrap();
+    let error = Checkpointer::<u64>::builder(&path).mirror(Mirror::to(&copy)).open().unwrap_err();
+    assert!(matches!(error, Error::MirrorApart { .. }), "{error}");
+    assert_eq!(open(&path).load().unwrap(), Some(1));
+}
+
+#[test]
+fn nothing_is_discarded_where_a_pin_keeps_one() {
+    let (_parent, path) = nowhere();
+    saved(&path, 1..=6);
+    let mut run = open(&path);
+    run.pin(3).unwrap();
+    let error = run.discard_newer(1).unwrap_err();
+    assert!(matches!(error, Error::NotDiscarded { generation: 3, .. }), "{error}");
+    assert_eq!(run.generations().unwrap(), [1, 2, 3, 4, 5, 6]);
+    run.discard_newer(3).unwrap();
+    assert_eq!(run.load().unwrap(), Some(3));
+}
+
+#[test]
+fn a_run_does_not_go_back_to_what_it_cannot_load() {
+    #[checkpointed(name = "Fit")]
+    struct First {
+        speed: f64,
+    }
+    #[checkpointed(name = "Fit", version = 2)]
+    #[derive(Debug, PartialEq)]
+    struct Second {
+        speed: f64,
+    }
+    let (_parent, path) = nowhere();
+    Checkpointer::open(&path).unwrap().save(&First { speed: 1.0 }).unwrap();
+    let mut run = Checkpointer::<Second>::builder(&path).keep_last(9).open().unwrap();
+    run.save(&Second { speed: 2.0 }).unwrap();
+    for error in [run.rewind(1).unwrap_err(), run.discard_newer(1).unwrap_err()] {
+        assert!(matches!(error, Error::VersionUnknown { .. }), "{error:?}");
+    }
+    assert_eq!(run.load().unwrap(), Some(Second { speed: 2.0 }));
 }

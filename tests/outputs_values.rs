@@ -318,3 +318,50 @@ fn a_background_save_that_was_not_begun_keeps_no_file_open() {
     assert_eq!(bench.content("out.csv"), "one\n");
     drop(loaded);
 }
+
+#[test]
+fn a_branch_that_ended_before_its_first_save_begins_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let at = |name: &str| parent.path().join(name);
+    let mut run = Checkpointer::<Appended>::open(at("run.ckpt")).unwrap();
+    let mut log = Appended::at(at("run.log"));
+    writeln!(log, "one").unwrap();
+    run.save(&log).unwrap();
+    drop((run, log));
+    for is_saved in [false, false, true] {
+        let builder = Checkpointer::<Appended>::builder(at("branch.ckpt")).branch_from(at("run.ckpt"));
+        let mut branch = builder.open().unwrap();
+        let mut log = branch.load_generation(1).unwrap();
+        log.continue_in(at("branch.log")).unwrap();
+        writeln!(log, "more").unwrap();
+        if is_saved {
+            branch.save(&log).unwrap();
+        }
+    }
+    assert_eq!(fs::read_to_string(at("branch.log")).unwrap(), "one\nmore\n");
+}
+
+#[test]
+fn a_file_of_what_was_given_up_can_be_continued_in() {
+    for is_rewound in [true, false] {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        let mut run = Checkpointer::<Appended>::builder(at("run.ckpt")).keep_last(9).open().unwrap();
+        let mut log = Appended::at(at("a.csv"));
+        writeln!(log, "one").unwrap();
+        run.save(&log).unwrap();
+        log.continue_in(at("b.csv")).unwrap();
+        writeln!(log, "two").unwrap();
+        run.save(&log).unwrap();
+        drop(log);
+        match is_rewound {
+            true => drop(run.rewind(1).unwrap()),
+            false => run.discard_newer(1).unwrap(),
+        }
+        let mut log = run.load().unwrap().unwrap();
+        log.continue_in(at("b.csv")).unwrap();
+        writeln!(log, "other").unwrap();
+        run.save(&log).unwrap();
+        assert_eq!(fs::read_to_string(at("b.csv")).unwrap(), "one\nother\n");
+    }
+}

@@ -4,11 +4,13 @@
 #![cfg(unix)]
 
 use std::fs;
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::thread;
 use std::time::Duration;
 
 use crate::pipeline_files::{Project, told};
-use checkpointed::{Checkpointer, Error, Pipeline};
+use checkpointed::pipeline::redo;
+use checkpointed::{Checkpointer, Error, Mirror, Pipeline};
 
 /// Runs a step of two halves for a scene. The first one writes `mesh` and saves. The second one
 /// writes `image`, or fails if it is cut.
@@ -55,7 +57,8 @@ fn a_step_goes_on_with_no_file_of_other_parameters() {
     cut(&project, 1);
     assert_eq!(render(&project, 2, false).unwrap(), "image of mesh of scene 2");
     assert_eq!(project.read("mesh"), "mesh of scene 2");
-    assert_begins_anew(&project);
+    assert_eq!(render(&project, 1, false).unwrap(), "image of mesh of scene 1");
+    assert_eq!(project.read("mesh"), "mesh of scene 1");
 }
 
 #[test]
@@ -151,4 +154,131 @@ fn a_produced_file_of_a_reused_step_is_watched_too() {
     assert_eq!(reports[0], "Ran: mesh, which it produced, has changed");
     assert_eq!(reports[1], "Ran: mesh was changed while the step ran");
     assert_eq!(taken(&project, &nothing, &nothing).1, ["Reused: nothing has changed"; 2]);
+}
+
+/// Runs a step that appends six rows to a file, and saves after each; or fails before it appends a
+/// row.
+fn append(project: &Project, limit: u64, fails_at: Option<u64>) -> Result<u64, Error> {
+    let out = project.file("out.csv");
+    let pipeline = project.open();
+    let step = pipeline.step("append").param("limit", &limit).produces(&out);
+    let appended = step.run(|context| {
+        let mut checkpoints: Checkpointer<(u64, u64)> = context.checkpointer()?;
+        let (begun, length) = checkpoints.load_or_default()?;
+        if fails_at == Some(begun) {
+            return Err("the licence server cannot be reached".into());
+        }
+        let mut file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&out)?;
+        file.set_len(length)?;
+        file.seek(SeekFrom::End(0))?;
+        for row in begun..6 {
+            writeln!(file, "row {row} of limit {limit}")?;
+            if fails_at == Some(row) {
+                return Err("out of memory".into());
+            }
+            checkpoints.save(&(row + 1, file.stream_position()?))?;
+        }
+        Ok::<u64, Box<dyn std::error::Error + Send + Sync>>(begun)
+    })?;
+    Ok(*appended.load()?)
+}
+
+fn rows(limit: u64) -> String {
+    (0..6).map(|row| format!("row {row} of limit {limit}\n")).collect()
+}
+
+#[test]
+fn a_step_appends_to_no_rows_of_other_parameters() {
+    let project = Project::new();
+    append(&project, 1, Some(3)).unwrap_err();
+    assert_eq!(append(&project, 2, None).unwrap(), 0);
+    assert_eq!(project.read("out.csv"), rows(2));
+    assert_eq!(append(&project, 1, None).unwrap(), 0);
+    assert_eq!(project.read("out.csv"), rows(1));
+}
+
+#[test]
+fn an_error_that_passes_costs_no_progress() {
+    let project = Project::new();
+    append(&project, 1, Some(4)).unwrap_err();
+    // It finds a file that is longer than the one of its checkpoint, and fails before it writes.
+    for _ in 0..2 {
+        let error = append(&project, 1, Some(4)).unwrap_err().to_string();
+        assert!(error.contains("licence server"), "{error}");
+    }
+    assert_eq!(append(&project, 1, None).unwrap(), 4);
+    assert_eq!(project.read("out.csv"), rows(1));
+}
+
+/// Runs a step that takes a word from outside at each of six turns, and saves after each; `cut_at`
+/// is the turn at which it fails, after `meanwhile`.
+fn listen(project: &Project, is_forced: bool, cut_at: usize, meanwhile: &dyn Fn()) -> String {
+    let pipeline = match is_forced {
+        true => project.open().force("listen"),
+        false => project.open(),
+    };
+    let heard = pipeline.step("listen").run(|context| {
+        let mut checkpoints: Checkpointer<String> = context.checkpointer()?;
+        let mut heard = checkpoints.load_or_default()?;
+        while heard.len() < 6 {
+            if heard.len() == cut_at {
+                meanwhile();
+                return Err("cut".into());
+            }
+            heard += &project.read("word");
+            checkpoints.save(&heard)?;
+        }
+        Ok::<String, Box<dyn std::error::Error + Send + Sync>>(heard)
+    });
+    heard.map_or_else(|error| error.to_string(), |heard| heard.load().unwrap().to_string())
+}
+
+#[test]
+fn forced_work_begins_without_older_progress() {
+    let nothing = || ();
+    let project = Project::new();
+    project.write("word", "a");
+    listen(&project, false, 3, &nothing);
+    project.write("word", "b");
+    assert_eq!(listen(&project, true, 9, &nothing), "bbbbbb");
+
+    // A request that comes during the work is another one.
+    let directory = project.file("steps.pipeline");
+    assert!(redo(&directory, "listen").unwrap());
+    listen(&project, false, 3, &|| {
+        project.write("word", "c");
+        assert!(redo(&directory, "listen").unwrap());
+    });
+    assert_eq!(listen(&project, false, 9, &nothing), "cccccc");
+    assert_eq!(listen(&project, false, 9, &nothing), "cccccc");
+    project.write("word", "d");
+    assert_eq!(listen(&project, true, 9, &nothing), "dddddd");
+}
+
+#[test]
+fn forced_work_that_fails_goes_on_in_the_next_run() {
+    let nothing = || ();
+    let project = Project::new();
+    project.write("word", "a");
+    assert_eq!(listen(&project, false, 9, &nothing), "aaaaaa");
+    project.write("word", "b");
+    listen(&project, true, 2, &nothing);
+    project.write("word", "c");
+    // Whether the command is given again or not.
+    listen(&project, true, 4, &nothing);
+    assert_eq!(listen(&project, false, 9, &nothing), "bbcccc");
+    assert_eq!(listen(&project, false, 9, &nothing), "bbcccc");
+}
+
+#[test]
+fn checkpoints_inside_a_step_have_no_mirror() {
+    let project = Project::new();
+    let pipeline = project.open();
+    let error = pipeline.step("train").run(|context| {
+        let opened = context.builder::<u64>().mirror(Mirror::to(project.file("mirror"))).open();
+        opened.map(|_| 0_u64)
+    });
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("the mirror of checkpoints inside a step"), "{error}");
+    assert!(!project.file("mirror").exists());
 }

@@ -265,3 +265,81 @@ fn variables_that_could_not_be_kept_cost_none_that_were_saved() {
     drop(scopes);
     assert_eq!(restored(&path).enter::<Luck>("outer").unwrap().restored().unwrap().number.0, 14);
 }
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Adds a base in four turns, and saves in each of them; `saves` is the number of saves until the
+/// program is cut.
+fn add(scopes: &mut Scopes, name: &str, base: u64, saves: &mut u64) -> Result<u64, Failure> {
+    let mut scope = scopes.enter::<(u64, u64)>(name)?;
+    let (mut turn, mut sum) = scope.restored().unwrap_or_default();
+    while turn < 4 {
+        turn += 1;
+        sum += base * turn;
+        scope.save(&(turn, sum))?;
+        *saves -= 1;
+        if *saves == 0 {
+            return Err("cut".into());
+        }
+    }
+    Ok(sum)
+}
+
+/// Does two pieces of work once in each turn of a loop.
+fn add_in_turns(path: &Path, names: [&str; 2], mut saves: u64) -> Result<Vec<u64>, Failure> {
+    let mut scopes = Scopes::open(path)?;
+    scopes.restore()?;
+    let mut scope = scopes.enter::<(u64, Vec<u64>)>("loop")?;
+    let (mut turn, mut sums) = scope.restored().unwrap_or_default();
+    while turn < 2 {
+        scope.keep(&(turn, sums.clone()))?;
+        let left = scope.once("left", |scopes| add(scopes, names[0], 1, &mut saves))?;
+        let right = scope.once("right", |scopes| add(scopes, names[1], 100, &mut saves))?;
+        sums.extend([left, right]);
+        turn += 1;
+    }
+    drop(scope);
+    scopes.finish()?;
+    Ok(sums)
+}
+
+#[test]
+fn work_done_once_stays_done_on_the_way_back() {
+    for names in [["sum", "sum"], ["left sum", "right sum"]] {
+        for cut in 1..16 {
+            let (_parent, path) = nowhere();
+            add_in_turns(&path, names, cut).unwrap_err();
+            let sums = add_in_turns(&path, names, u64::MAX).unwrap();
+            assert_eq!(sums, [10, 1000, 10, 1000], "{names:?}, cut after {cut} saves");
+        }
+    }
+}
+
+#[test]
+fn a_scope_goes_back_to_the_work_that_it_was_entered_in() {
+    let (_parent, path) = nowhere();
+    let mut scopes = Scopes::open(&path).unwrap();
+    let mut outer = scopes.enter::<()>("outer").unwrap();
+    outer.once("second", |scopes| add(scopes, "sum", 1, &mut 1)).unwrap_err();
+    drop(outer);
+    drop(scopes);
+    let mut scopes = restored(&path);
+    let mut outer = scopes.enter::<()>("outer").unwrap();
+    let error = outer.once("first", |scopes| add(scopes, "sum", 1, &mut 9)).unwrap_err();
+    assert!(matches!(error.downcast_ref(), Some(Error::OtherScope { .. })), "{error}");
+    assert!(error.to_string().contains("of the work `second`"), "{error}");
+}
+
+#[test]
+fn work_of_one_name_is_done_once_in_a_turn() {
+    let (_parent, path) = nowhere();
+    let mut scopes = Scopes::open(&path).unwrap();
+    let mut program = scopes.enter::<()>("main").unwrap();
+    // What failed may be tried again.
+    program.once("train", |_| Err::<u64, Failure>("no luck".into())).unwrap_err();
+    assert_eq!(program.once("train", |_| Ok::<u64, Error>(0)).unwrap(), 0);
+    let error = program.once("train", |_| Ok::<u64, Error>(10)).unwrap_err();
+    assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
+    program.keep(&()).unwrap();
+    assert_eq!(program.once("train", |_| Ok::<u64, Error>(10)).unwrap(), 10);
+}

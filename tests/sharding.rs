@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
 
 use checkpointed::group::{Group, GroupCheckpointer, ShardElement, Sharded, Shared, Threads};
 use checkpointed::{Checkpointer, Error, Key, Protection, ReadBack, checkpointed};
@@ -92,7 +93,7 @@ impl Heat {
 /// Lets each member of a group of this size do something, and returns what each returned, by rank.
 fn on_all<R: Send>(size: usize, work: impl Fn(Threads) -> R + Sync) -> Vec<R> {
     let work = &work;
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let threads: Vec<_> =
             Threads::new(size).into_iter().map(|group| scope.spawn(move || work(group))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -289,4 +290,39 @@ fn python_puts_the_blocks_together() {
         "try: checkpointed.load(sys.argv[1])\nexcept checkpointed.NoneUsableError as error: print(error)";
     let printed = reader(refused, path).unwrap();
     assert!(printed.contains("the part of rank 2 is missing"), "{printed}");
+}
+
+#[test]
+fn a_renamed_array_is_not_loaded_into_other_blocks() {
+    #[checkpointed(name = "Heat")]
+    struct Old {
+        field: Sharded<f64>,
+    }
+    #[checkpointed(name = "Heat")]
+    struct Renamed {
+        #[serde(alias = "field")]
+        grid: Sharded<f64>,
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let load = |group: &Threads, grid: [u64; 2]| {
+        let mut checkpoints = Checkpointer::<Renamed>::builder(&path).open_group(group).unwrap();
+        checkpoints.load_or_else(|| Renamed { grid: Sharded::blocks([4, 4], grid, group).unwrap() })
+    };
+    thread::scope(|scope| {
+        for group in Threads::new(2) {
+            let (path, load) = (&path, &load);
+            scope.spawn(move || {
+                let mut checkpoints = Checkpointer::<Old>::builder(path).open_group(&group).unwrap();
+                let mut field = Sharded::rows([4, 4], &group).unwrap();
+                field.data_mut().fill(group.rank() as f64);
+                checkpoints.save(&Old { field }).unwrap();
+                drop(checkpoints);
+                let same = load(&group, [2, 1]).unwrap();
+                assert_eq!(same.grid.data(), [group.rank() as f64; 8]);
+                let error = load(&group, [1, 2]).map(drop).unwrap_err();
+                assert!(error.to_string().contains("under other names"), "{error}");
+            });
+        }
+    });
 }

@@ -474,3 +474,15 @@ fn a_function_with_a_name_may_move_to_another_module() {
     assert_eq!(told(&folder, |pipeline| rising::moved::step(pipeline, 5.0)).1, FIRST);
     assert_eq!(told(&folder, |pipeline| falling::moved::step(pipeline, 5.0)).1, REUSED);
 }
+
+#[test]
+fn a_closure_and_a_function_are_told_apart() {
+    let folder = Folder::new("");
+    let closure =
+        |pipeline: &Pipeline| pipeline.step("change").param("number", &5.0).run(|_| Ok::<f64, Error>(5.0));
+    assert_eq!(told(&folder, closure), (5.0, FIRST.to_owned()));
+    let (number, reason) = told(&folder, |pipeline| rising::change::step(pipeline, 5.0));
+    assert_eq!(number, 6.0);
+    assert!(reason.starts_with("Ran: its function was"), "{reason}");
+    assert_eq!(told(&folder, |pipeline| falling::change::step(pipeline, 5.0)).0, 4.0);
+}

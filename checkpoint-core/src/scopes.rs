@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -114,6 +114,10 @@ struct Frame {
     kept: Option<Vec<u8>>,
     /// The results of work done once since they were kept, by name.
     done: BTreeMap<String, Vec<u8>>,
+    /// The work done once in which it was entered; empty outside of such work. `None` where that is
+    /// not known.
+    #[serde(default)]
+    work: Option<String>,
     /// The paths of the outputs in `kept` and in `done`, and the greatest count of each: a restart
     /// that has not decoded all of them yet must cut no file below it.
     #[serde(default)]
@@ -121,6 +125,12 @@ struct Frame {
     /// The outputs in `kept` and in `done`.
     #[serde(skip)]
     outputs: Vec<Counted>,
+    /// The work that it does once at this moment; empty outside of such work.
+    #[serde(skip)]
+    doing: String,
+    /// The work of which the program got the result since the variables were kept.
+    #[serde(skip)]
+    told: BTreeSet<String>,
     #[serde(skip)]
     calls: Calls,
     /// The turn in which the function last asked whether it must stop.
@@ -146,6 +156,11 @@ enum Calls {
 }
 
 impl Frame {
+    /// True if it is of a scope with this name, entered in this work.
+    fn is_of(&self, name: &str, work: &str) -> bool {
+        self.name == name && self.work.as_ref().is_none_or(|known| known == work)
+    }
+
     /// Adds the outputs of a part.
     fn note(&mut self, outputs: Vec<Counted>, of_run: &OfRun) {
         for (path, length) in outputs.iter().map(Counted::of_file) {
@@ -232,7 +247,8 @@ impl Scopes {
         }
         self.known::<T>()?;
         // Checked before the frame is taken: if this fails, a restart has still to come back to it.
-        let kept = self.restored.first().filter(|expected| expected.name == name);
+        let work = self.stack.frames.last().map(|frame| frame.doing.clone()).unwrap_or_default();
+        let kept = self.restored.first().filter(|expected| expected.is_of(name, &work));
         let kept = kept.and_then(|expected| expected.kept.clone());
         let restored = kept.map(|kept| self.decode(name, &kept)).transpose()?;
         let frame = match self.restored.first() {
@@ -246,15 +262,23 @@ impl Scopes {
                     call: *call,
                     kept: None,
                     done: BTreeMap::new(),
+                    work: Some(work),
                     lengths: BTreeMap::new(),
                     outputs: Vec::new(),
+                    doing: String::new(),
+                    told: BTreeSet::new(),
                     calls,
                     asked: 0,
                 }
             }
-            Some(expected) if expected.name == name => self.restored.remove(0),
+            Some(expected) if expected.is_of(name, &work) => self.restored.remove(0),
             Some(expected) => {
-                let (entered, expected) = (name.to_owned(), expected.name.clone());
+                let label = |name: &str, work: &str| match work {
+                    "" => name.to_owned(),
+                    work => format!("{name}` of the work `{work}"),
+                };
+                let entered = label(name, &work);
+                let expected = label(&expected.name, expected.work.as_deref().unwrap_or_default());
                 return Err(Error::OtherScope { outer: self.active(), entered, expected });
             }
         };
@@ -463,20 +487,30 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// Notes the variables, in memory: a scope that is entered from here on saves them with its
     /// own. Call it before every call that may save.
     ///
+    /// A restart gives back the variables that were kept before the interrupted call. Keep them as
+    /// they are on the way back to that call: count a turn after it, not before. Until the program
+    /// has come back to the call, the results of work [done once](Scope::once) stay.
+    ///
     /// # Errors
     /// [`Error::Encode`].
     pub fn keep(&mut self, variables: &T) -> Result<(), Error> {
         self.leave_forgotten();
+        let is_coming_back = !self.scopes.restored.is_empty();
         let frame = self.scopes.frame()?;
         let mut bytes = frame.kept.take().unwrap_or_default();
-        frame.done.clear();
+        frame.told.clear();
+        if !is_coming_back {
+            frame.done.clear();
+        }
         // Set first: if the variables panic, nothing is kept.
         frame.calls = Calls::Failed;
         let outputs = self.scopes.encode(variables, &mut bytes)?;
         let of_run = Arc::clone(self.scopes.checkpoints.outputs());
         let frame = self.scopes.frame()?;
-        frame.lengths.clear();
-        frame.outputs.clear();
+        if !is_coming_back {
+            frame.lengths.clear();
+            frame.outputs.clear();
+        }
         frame.note(outputs, &of_run);
         frame.calls = Calls::Kept;
         frame.kept = Some(bytes);
@@ -527,7 +561,8 @@ impl<T: Checkpoint> Scope<'_, T> {
 
     /// Does some work once and remembers its result: when a restart comes back here, the result is
     /// there at once, and the work is not done again. The name tells it from other work of this
-    /// scope. The result is forgotten when the scope [keeps](Scope::keep) new variables or is left.
+    /// scope. The result is forgotten when the scope [keeps](Scope::keep) new variables or is left:
+    /// in a loop, keep the variables of each turn before its work.
     ///
     /// ```
     /// use checkpointed::{Error, Scopes};
@@ -546,7 +581,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     ///
     /// # Errors
     /// Those of `work`, [`Error::Encode`], and [`Error::ScopeNotKept`] if the last
-    /// [`keep`](Scope::keep) failed.
+    /// [`keep`](Scope::keep) failed. [`Error::InvalidSetting`] if work of this name is done already:
+    /// this one would get its result.
     pub fn once<R: Checkpoint, E: From<Error>>(
         &mut self,
         name: &str,
@@ -558,14 +594,26 @@ impl<T: Checkpoint> Scope<'_, T> {
             let (outer, entered) = (frame.name.clone(), name.to_owned());
             return Err(Error::ScopeNotKept { outer, entered }.into());
         }
+        if frame.told.contains(name) {
+            return Err(Error::InvalidSetting {
+                setting: format!("the work {name:?} in scope {:?}", frame.name),
+                why: "work of this name is done once already, and this one would get its result: give it another name, or \
+                      keep the variables of the new turn first",
+            }
+            .into());
+        }
         if let Some(done) = frame.done.get(name) {
             let done = done.clone();
-            return Ok(self.scopes.decode(name, &done)?);
+            let result = self.scopes.decode(name, &done)?;
+            self.scopes.frame()?.told.insert(name.to_owned());
+            return Ok(result);
         }
         self.scopes.known::<R>()?;
         let before = std::mem::replace(self.scopes.calls(), Calls::Kept);
+        self.scopes.frame()?.doing = name.to_owned();
         let result = catch_unwind(AssertUnwindSafe(|| work(self.scopes)));
         self.scopes.stack.frames.truncate(self.depth);
+        self.scopes.frame()?.doing.clear();
         *self.scopes.calls() = before;
         let result = result.unwrap_or_else(|panic| resume_unwind(panic))?;
         let mut bytes = Vec::new();
@@ -574,6 +622,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         let frame = self.scopes.frame()?;
         frame.note(outputs, &of_run);
         frame.done.insert(name.to_owned(), bytes);
+        frame.told.insert(name.to_owned());
         Ok(result)
     }
 }

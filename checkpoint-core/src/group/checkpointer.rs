@@ -582,10 +582,13 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
     /// True if the newest generation has this member's state.
     fn stands(&mut self, state: &T, metadata: &Metadata) -> bool {
         let Some((generation, attempt)) = self.newest.clone() else { return false };
-        if let Some(root) = &self.root
-            && root.generations().ok().and_then(|mut all| all.pop()) != Some(generation)
-        {
-            return false;
+        if let Some(root) = &mut self.root {
+            let newest = root.generations().ok().and_then(|mut all| all.pop());
+            let writer = root.halves().1.settled_writer();
+            // An earlier run may have left the table unsynced.
+            if newest != Some(generation) || !writer.is_some_and(|writer| writer.keep_for_good(generation)) {
+                return false;
+            }
         }
         let metadata = match metadata.is_empty() {
             true => Metadata::new(),

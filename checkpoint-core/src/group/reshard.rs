@@ -209,6 +209,9 @@ pub(crate) fn load<T: Checkpoint>(load: Load<'_, T>, into: Option<&mut T>) -> Re
         }
         decoded
     };
+    if !is_resized {
+        check_wanted(path, layout, &blocks, || blocks_of(path, program, &*decoded.state))?;
+    }
     if let Some(on_resize) = on_resize.filter(|_| is_resized) {
         let old =
             Old { path, size: from, program, open: RefCell::new(open), state: std::marker::PhantomData };
@@ -295,6 +298,38 @@ fn targets_of_changed<'t>(
         }
     }
     targets
+}
+
+/// Checks that each wanted block which the table does not know by its path is the one that was
+/// loaded: under another name, an array is loaded as it was saved.
+fn check_wanted(
+    path: &Path,
+    layout: &Layout,
+    wanted: &BTreeMap<String, ShardedValue>,
+    loaded: impl FnOnce() -> Result<BTreeMap<String, ShardedValue>, Error>,
+) -> Result<(), Error> {
+    let known: BTreeSet<&str> = layout.arrays.iter().map(|array| &*array.path).collect();
+    let mut unknown = wanted.values().filter(|wanted| !known.contains(&*wanted.path)).peekable();
+    if unknown.peek().is_none() {
+        return Ok(());
+    }
+    let loaded = loaded()?;
+    let is_other = |wanted: &&ShardedValue| {
+        loaded.get(&wanted.path).is_some_and(|loaded| {
+            let is_same = (&loaded.offset, &loaded.extent) == (&wanted.offset, &wanted.extent);
+            loaded.shape == wanted.shape && !is_same
+        })
+    };
+    let other: Vec<&str> = unknown.filter(is_other).map(|wanted| &*wanted.path).collect();
+    if other.is_empty() {
+        return Ok(());
+    }
+    let why = format!(
+        "the checkpoint has these arrays under other names, and then each process can only load the block that it \
+         saved: {}; load them into the blocks of the checkpoint and save, before they are split otherwise",
+        listed(&other)
+    );
+    Err(Error::Sharding { path: path.to_owned(), why })
 }
 
 /// The shard that gives everything but the wanted blocks.

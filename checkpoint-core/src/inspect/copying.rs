@@ -161,6 +161,8 @@ fn fill_with_one(from: &Path, to: &Path, generation: u64, copied: &mut Copied) -
         let (path, available) = (from.to_owned(), open(from).generations()?);
         return Err(Error::NoSuchGeneration { path, generation, available });
     }
+    let note = to.join(name::of_branch(generation));
+    disk.create_small(&note, b"").map_err(|source| Error::writing("create", &note, source))?;
     let (ranks, to_ranks) = (from.join(RANKS), to.join(RANKS));
     if ranks.is_dir() {
         create_like(&ranks, &to_ranks)?;
@@ -229,9 +231,12 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
     for name in history::FILES {
         copy_small(&from.join(name), &to.join(name))?;
     }
-    // Without the note of a rewind, the program would go back once more. Without the records about a
-    // mirror, it would take the mirror for that of another run.
-    each(from, |entry, name| match name::rewind(name).is_some() || name::is_mirrored(name) {
+    // Without the note of a rewind, the program would go back once more. Without that of a branch, it
+    // would go on from the mirror of the original, and without the records about its own mirror, it
+    // would take that for the one of another run.
+    let is_note =
+        |name: &OsStr| name::rewind(name).is_some() || name::is_branch(name) || name::is_mirrored(name);
+    each(from, |entry, name| match is_note(name) {
         true => copy_small(entry, &to.join(name)),
         false => Ok(()),
     })?;

@@ -320,27 +320,38 @@ impl OpenFile {
 
     /// Writes the bytes from `length` on to a file beside this one.
     fn keep(&self, length: u64, found: u64) -> Result<(), Error> {
-        let (path, kept) = (0..MOST_NAMES)
-            .map(|number| {
-                let end = if number == 0 { String::new() } else { format!("-{number}") };
-                let path = with_end(&self.real, &format!(".cut-at-{length}{end}"));
-                let file = self.disk.open_growing(&path, Opening::Create);
-                (path, file)
-            })
-            .find(|(_, file)| !matches!(file, Err(error) if error.kind() == io::ErrorKind::AlreadyExists))
-            .ok_or_else(|| Error::NameTaken { operation: "create", path: self.real.clone() })?;
+        let (copy, path) = self.begin_copy(length)?;
         let failed = |source| Error::writing("write", &path, source);
-        let kept = kept.map_err(failed)?;
         let written = self
-            .pieces(length, found, |offset, bytes| kept.write_all_at(bytes, offset - length).map_err(failed))
-            .and_then(|()| kept.sync().map_err(failed));
-        if let Err(error) = written {
-            // A part of it would stay at each restart, on a disk that is full already.
-            let _ = self.disk.remove(&path);
-            return Err(error);
+            .pieces(length, found, |offset, bytes| copy.write_all_at(bytes, offset - length).map_err(failed))
+            .and_then(|()| copy.sync().map_err(failed));
+        // It has the name once it is whole.
+        match written.and_then(|()| self.name_kept(&path, length)) {
+            // The name is durable before the bytes are cut.
+            Ok(kept) => sync_names(&*self.disk, &kept),
+            Err(error) => {
+                // A part of it would stay at each restart, on a disk that is full already.
+                let _ = self.disk.remove(&path);
+                Err(error)
+            }
         }
-        // Its name is durable before the bytes are cut.
-        sync_names(&*self.disk, &path)
+    }
+
+    /// Gives a copy of what is cut the first free name for that.
+    fn name_kept(&self, copy: &Path, length: u64) -> Result<PathBuf, Error> {
+        for number in 0..MOST_NAMES {
+            let end = if number == 0 { String::new() } else { format!("-{number}") };
+            let path = with_end(&self.real, &format!(".cut-at-{length}{end}"));
+            match self.disk.rename(copy, &path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                renamed => {
+                    return renamed
+                        .map(|()| path.clone())
+                        .map_err(|source| Error::writing("create", &path, source));
+                }
+            }
+        }
+        Err(Error::NameTaken { operation: "create", path: self.real.clone() })
     }
 
     /// Reads a part of the file piece by piece.

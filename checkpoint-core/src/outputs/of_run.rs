@@ -598,9 +598,16 @@ impl OfRun {
     /// those that were loaded with newer ones behind them.
     pub(crate) fn is_newest(&self, generation: u64) {
         let mut known = lock(&self.known);
-        known.retain(|known, _| *known <= generation);
+        let given_up = known.split_off(&generation.saturating_add(1));
         if let Some(lengths) = known.get(&generation).cloned() {
             let mut promised = lock(&self.promised);
+            // Of a file of the generations that are gone, only what older ones count on is promised.
+            for path in given_up.into_values().flat_map(Lengths::into_keys) {
+                match known.values().filter_map(|lengths| lengths.get(&path)).max() {
+                    Some(length) => drop(promised.newest.insert(path, *length)),
+                    None => drop(promised.newest.remove(&path)),
+                }
+            }
             promised.newest.extend(lengths);
             (promised.saving, promised.unknown) = Default::default();
         }

@@ -231,7 +231,7 @@ pub(super) fn hash(file: &File) -> io::Result<String> {
 ///   may have the same inodes and times;
 /// - without such a time: FAT.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const SHOWING: [(&str, u64); 23] = [
+const SHOWING: [(&str, u64); 21] = [
     ("ext2, ext3, ext4", 0xef53),
     ("XFS", 0x5846_5342),
     ("Btrfs", 0x9123_683e),
@@ -247,8 +247,6 @@ const SHOWING: [(&str, u64); 23] = [
     ("SMB", 0x517b),
     ("CIFS", 0xff53_4d42),
     ("SMB2", 0xfe53_4d42),
-    ("AFS", 0x5346_414f),
-    ("AFS of the kernel", 0x6b41_4653),
     ("Ceph", 0x00c3_6400),
     ("Lustre", 0x0bd0_0bd0),
     ("GPFS", 0x4750_4653),

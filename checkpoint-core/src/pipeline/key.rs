@@ -35,18 +35,18 @@ pub(crate) struct Key {
 
 impl PartialEq for Key {
     fn eq(&self, other: &Key) -> bool {
-        let Key { version, function: _, parameters, inputs, files, produces, declared: _, changed_meanwhile } =
+        let Key { version, function, parameters, inputs, files, produces, declared: _, changed_meanwhile } =
             self;
-        (version, parameters, inputs, files, produces, changed_meanwhile)
+        (version, function, parameters, inputs, files, produces, changed_meanwhile)
             == (
                 &other.version,
+                &other.function,
                 &other.parameters,
                 &other.inputs,
                 &other.files,
                 &other.produces,
                 &other.changed_meanwhile,
             )
-            && !self.has_another_function_than(other)
             && !self.is_declared_otherwise_than(other)
     }
 }
@@ -137,13 +137,7 @@ impl Key {
 
     /// The short name that an early version of this library gave to the key.
     pub(super) fn hash_of_early(&self) -> String {
-        Key { function: String::new(), declared: Vec::new(), ..self.clone() }.hash()
-    }
-
-    /// True if both have a function, which is not the same. A closure may be what became a function
-    /// with the macro, and an early version has none on record.
-    fn has_another_function_than(&self, other: &Key) -> bool {
-        self.function != other.function && !self.function.is_empty() && !other.function.is_empty()
+        Key { declared: Vec::new(), ..self.clone() }.hash()
     }
 
     /// True if both have declarations, which are not the same. An early version has none on record.
@@ -171,7 +165,7 @@ impl Key {
         if self.version != former.version {
             reasons.push(Reason::Version { old: former.version, new: self.version });
         }
-        if self.has_another_function_than(former) {
+        if self.function != former.function {
             let [old, new] = [former, self].map(|key| key.function.clone());
             reasons.push(Reason::Function { old, new });
         }

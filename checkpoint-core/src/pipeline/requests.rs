@@ -1,6 +1,8 @@
 //! Requests to run a step again: files under `redo/` that are named after the step. The user leaves
 //! one. The program renames it to `STEP@taken` when it begins the work, and removes it at the end:
-//! so a request during the work is another one, and a failed or killed run has not lost its own.
+//! so a request during the work is another one, and a failed or killed run has not lost its own. A step
+//! that is forced without a request has a `STEP@taken` as well. New forced work begins without the
+//! checkpoints of the step's own; work for a request that was taken goes on from them.
 //!
 //! A request is for the steps that depend on its step too. When a forced step is done, whatever
 //! forced it, the program leaves a `STEP@taken` for each step with a kept version that took an
@@ -56,9 +58,9 @@ pub(super) fn ask(pipeline: &Path, step: &str) -> Result<bool, Error> {
 }
 
 /// Leaves a request for a step that depends on one that is done, as if this run had taken it. So a
-/// user's request is another one.
-pub(super) fn leave(pipeline: &Path, step: &str) -> Result<(), Error> {
-    create(pipeline, &taken(pipeline, step)).map(drop)
+/// user's request is another one. `false` if there is one already.
+pub(super) fn leave(pipeline: &Path, step: &str) -> Result<bool, Error> {
+    create(pipeline, &taken(pipeline, step))
 }
 
 /// Creates the file of a request. `false` if it is there already.
@@ -97,6 +99,17 @@ pub(super) fn take(pipeline: &Path, step: &str) -> Result<(), Error> {
         // An earlier run took or left it, or the step is forced without one.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         outcome => outcome.map_err(|source| Error::writing("rename", &path, source)),
+    }
+}
+
+/// Takes the request for the forced work that begins, or leaves one as if it was taken: a run that is
+/// killed, or that fails, has not lost it. `true` if it is new, `false` if earlier work had begun for
+/// it.
+pub(super) fn begin(pipeline: &Path, step: &str) -> Result<bool, Error> {
+    let path = place(pipeline, step);
+    match fs::rename(&path, taken(pipeline, step)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create(pipeline, &taken(pipeline, step)),
+        renamed => renamed.map(|()| true).map_err(|source| Error::writing("rename", &path, source)),
     }
 }
 

@@ -741,6 +741,12 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
             let (protection, disk) = (&self.options.protection, self.opened_disk());
             mirror.far(home.path(), claiming, retention_of_mirror, protection, &disk)
         });
+        if far.is_some() && self.stamp.is_of_step() {
+            return Err(Error::InvalidSetting {
+                setting: "the mirror of checkpoints inside a step".to_owned(),
+                why: "they go when the step is done, and the mirror would give them to the next work of the step",
+            });
+        }
         let (far, disk) = (far.transpose()?, self.opened_disk());
         let mut watcher = Watcher::new(self.watcher);
         if self.saves_to_stderr {
@@ -775,7 +781,9 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
         let was_empty = writer.newest().is_none();
         let mirroring = match (&self.mirror, far) {
             (Some(mirror), Some(far)) => {
-                match Mirroring::open(mirror, far, &mut writer, Arc::clone(&disk), &warnings) {
+                let origin = branched_from.as_ref().map(CheckpointReader::shared_home);
+                match Mirroring::open(mirror, far, &mut writer, origin.as_ref(), Arc::clone(&disk), &warnings)
+                {
                     Ok(mirroring) => Some(mirroring),
                     Err(error) => {
                         // `ckpt copy` refuses to copy a mirror back to a directory that is there.

@@ -382,9 +382,12 @@ impl<T: Checkpoint> Checkpointer<T> {
             && let Some(origin) = &mut self.branched_from
         {
             // It leaves the files of outputs as they are.
-            let state = origin.load_generation(generation)?;
+            let state = origin.load_one(generation)?;
             let now = self.reader.configuration().cloned();
             self.config_changes.apply(origin, now.as_ref())?;
+            let found = origin.take_outputs();
+            outputs::resolve(&found, origin.path());
+            self.outputs.leave(&found);
             if let Some(report) = origin.last_load() {
                 self.saver.run.goes_on_from(report);
             }

@@ -17,14 +17,15 @@ use crate::state::Checkpoint;
 use crate::store::{Metrics, Writer, name};
 
 impl<T: Checkpoint> CheckpointReader<T> {
-    /// Checks that a generation may be the newest from now on: it is there or aside, whole, of the
-    /// right kind, and not older than the program allows.
+    /// Checks that a generation may be the newest from now on: it is there or aside, whole, of a type
+    /// that the program loads, and not older than the program allows.
     fn check_whole(&self, generation: u64) -> Result<(PathBuf, Container), Error> {
         self.check_age(Some(generation))?;
         let (path, container) = self.whole(generation)?;
         if container.manifest().name() == GROUP && T::NAME != GROUP {
             return Err(Error::OtherKind { path, of_group: true });
         }
+        reader::check_state::<T>(&path, &self.program(), container.manifest())?;
         Ok((path, container))
     }
 

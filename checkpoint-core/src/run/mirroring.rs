@@ -7,6 +7,7 @@ mod asking;
 mod shared;
 mod worker;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use self::worker::Worker;
 use crate::base::warnings::{Warnings, warn};
 use crate::error::{Error, Skipped};
 use crate::run::mirror::{Mirror as Settings, Patience};
-use crate::store::mirror::{Far, Near, Records, Standing, Timing, restore};
-use crate::store::{Disk, Process, Writer};
+use crate::store::mirror::{Far, Near, Records, Standing, Timing, is_mirror_of, restore};
+use crate::store::{Disk, Home, Process, Writer};
 
 /// The mirror of a run.
 #[derive(Debug)]
@@ -36,22 +37,33 @@ pub(crate) struct Mirroring {
     process: Process,
 }
 
+/// The directory that a run branches from, and what that remembers of the mirror.
+struct Origin {
+    home: Arc<dyn Home>,
+    records: Records,
+}
+
 impl Mirroring {
     /// Reaches the mirror of a directory that was just claimed, copies what it has more, and starts
     /// the thread.
     ///
     /// # Errors
-    /// The two levels are of two runs; the directory is empty, and the mirror cannot be asked; or
+    /// The two levels are of two runs, or the mirror is that of `origin`; the directory is empty, and the mirror cannot be asked; or
     /// the mirror has checkpoints, and none is usable; or the directory is empty, and the mirror
     /// cannot be written.
     pub(crate) fn open(
         settings: &Settings,
         far: Far,
         writer: &mut Writer,
+        origin: Option<&Arc<dyn Home>>,
         disk: Arc<dyn Disk>,
         warnings: &Warnings,
     ) -> Result<Mirroring, Error> {
         let path = far.home.path().to_owned();
+        let origin = origin.map(|origin| {
+            let records = Records::new(Arc::clone(&disk), origin.path(), &path);
+            Origin { home: Arc::clone(origin), records }
+        });
         let records = Records::new(Arc::clone(&disk), writer.path(), &path);
         let guard = Some(Arc::downgrade(writer.guard()));
         let near = Near { home: Arc::clone(writer.home()), disk, guard };
@@ -66,12 +78,12 @@ impl Mirroring {
         let thread = Some(thread);
         let mirroring =
             Mirroring { shared, records, thread, path, wait_at_finish, patience, warnings, process };
-        mirroring.begin(writer)?;
+        mirroring.begin(writer, origin.as_ref())?;
         Ok(mirroring)
     }
 
     /// Waits for the first contact, and copies what the mirror has more.
-    fn begin(&self, writer: &mut Writer) -> Result<(), Error> {
+    fn begin(&self, writer: &mut Writer, origin: Option<&Origin>) -> Result<(), Error> {
         let is_empty = writer.known().is_empty();
         // Without checkpoints, nothing can be done before the mirror is asked.
         let longest = if is_empty { self.patience.first_of_empty } else { self.patience.first };
@@ -89,7 +101,10 @@ impl Mirroring {
             Err(Error::io("open the mirror", &self.path, source))
         });
         match first {
-            Ok(start) => self.restart(writer, start)?,
+            Ok(start) => {
+                self.check_is_ours(writer, &start, origin)?;
+                self.restart(writer, start)?;
+            }
             Err(error) if is_away(&error) && is_empty => {
                 return Err(self.unreachable(writer, error.to_string()));
             }
@@ -103,6 +118,33 @@ impl Mirroring {
         }
         self.shared.state().newest = writer.newest();
         self.shared.tell();
+        Ok(())
+    }
+
+    /// Refuses to go on from what a mirror has more, where that is what this directory left: it went
+    /// back, or it is a branch, and the mirror is that of the run that it parted from.
+    fn check_is_ours(&self, writer: &Writer, start: &Start, origin: Option<&Origin>) -> Result<(), Error> {
+        let Standing::Ahead { near } = start.standing else { return Ok(()) };
+        let Some(near) = near else {
+            return match origin {
+                Some(Origin { home, records }) if is_mirror_of(&**home, records, &*start.home)? => {
+                    Err(Error::InvalidSetting {
+                        setting: format!("the mirror {}", self.path.display()),
+                        why: "it has the checkpoints of the run from which this one branches: give the branch a mirror \
+                              of its own",
+                    })
+                }
+                _ => Ok(()),
+            };
+        };
+        let there = start.home.generations()?;
+        let more = there.iter().filter(|generation| **generation > near);
+        let aside: BTreeSet<u64> = writer.home().rewound()?.into_iter().collect();
+        if self.records.is_branch_at(near)? || more.into_iter().any(|generation| aside.contains(generation)) {
+            let (path, mirror) = (writer.path().to_owned(), self.path.clone());
+            let newest_there = there.last().copied().unwrap_or(near);
+            return Err(Error::MirrorApart { path, mirror, newest: near, newest_there });
+        }
         Ok(())
     }
 

@@ -84,6 +84,11 @@ impl Stamp {
         Stamp { look: Some(Arc::new(look)), earlier: Arc::clone(earlier) }
     }
 
+    /// True for the checkpoints inside a step.
+    pub(crate) fn is_of_step(&self) -> bool {
+        self.look.is_some()
+    }
+
     /// Notes that a generation was loaded, or a part of it. One of this run is not an earlier one.
     pub(crate) fn loaded(&self, generation: u64, manifest: impl FnOnce() -> Option<Manifest>) {
         if !self.earlier.generations.contains(&generation) {

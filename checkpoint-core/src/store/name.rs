@@ -73,6 +73,7 @@ const SUFFIX: &str = ".ckpt";
 const ASIDE: &str = ".damaged";
 const PIN_SUFFIX: &str = ".pin";
 const REWIND_SUFFIX: &str = ".rewind";
+const BRANCH_SUFFIX: &str = ".branch";
 
 const SENT: &str = ".sent-";
 const MIRRORED: &str = ".mirrored-";
@@ -178,6 +179,16 @@ pub(super) fn of_rewind(generation: u64) -> String {
 /// The generation with such a note, if [`of_rewind`] makes that name.
 pub(crate) fn rewind(name: &OsStr) -> Option<u64> {
     number(name, REWIND_SUFFIX)
+}
+
+/// The name of the file that notes that a directory was made of a generation of another one.
+pub(crate) fn of_branch(generation: u64) -> String {
+    format!("{generation:0DIGITS$}{BRANCH_SUFFIX}")
+}
+
+/// True if [`of_branch`] makes that name.
+pub(crate) fn is_branch(name: &OsStr) -> bool {
+    number(name, BRANCH_SUFFIX).is_some()
 }
 
 /// Between the number of a generation that is there and that of its parent.
@@ -349,6 +360,7 @@ mod tests {
         }
         assert_eq!(rewind(OsStr::new(&of_rewind(42))), Some(42));
         assert_eq!(rewind(OsStr::new("42.rewind")), None);
+        assert!(is_branch(OsStr::new(&of_branch(42))) && !is_branch(OsStr::new("42.branch")));
         assert_eq!(parent(OsStr::new(&of_parent(43, 42))), Some((43, 42)));
         for name in ["43.parent-42".to_owned(), of_parent(42, 42), of_parent(43, 42) + "x"] {
             assert_eq!(parent(OsStr::new(&name)), None, "{name}");

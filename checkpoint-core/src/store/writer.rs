@@ -303,7 +303,8 @@ impl Writer {
         }
     }
 
-    /// Removes all generations after this one, newest first, and makes that durable.
+    /// Removes all generations after this one, and makes that durable. The oldest goes first: where
+    /// that is cut short, a load finds the one that was the newest.
     pub(crate) fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
         self.guard().check()?;
         let generations = self.home().generations()?;
@@ -315,7 +316,11 @@ impl Writer {
         self.learn(generations);
         let newer: Vec<u64> =
             self.known.range(generation..).copied().filter(|newer| *newer > generation).collect();
-        for newer in newer.into_iter().rev() {
+        if let Some(pinned) = self.home().pinned(&newer).last().copied() {
+            let path = self.home().location(pinned);
+            return Err(Error::NotDiscarded { path, generation: pinned });
+        }
+        for newer in newer {
             let path = self.home().location(newer);
             match self.claim.remove(newer) {
                 Ok(true) => self.forget(newer),

@@ -2,6 +2,7 @@
 //! to it: a copy takes its place.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -28,12 +29,8 @@ impl OpenFile {
         }
         // The copy must not take the place of another file.
         self.check_name(length)?;
-        let path = with_end(&self.real, COPY);
+        let (copy, path) = self.begin_copy(length)?;
         let failed = |source| Error::writing("write", &path, source);
-        let copy = self.begin_copy().map_err(|source| match source.kind() {
-            io::ErrorKind::WouldBlock => self.fault(length, OutputFault::InUse),
-            _ => Error::writing("create", &path, source),
-        })?;
         // A power cut must not leave the name with fewer bytes than a checkpoint counts.
         let placed = self
             .pieces(0, length, |offset, bytes| copy.write_all_at(bytes, offset).map_err(failed))
@@ -60,16 +57,23 @@ impl OpenFile {
         Ok(true)
     }
 
-    /// Creates the copy, and locks it. One that a killed program left is removed: the lock on the
-    /// file itself is ours, so no other program writes it now.
-    fn begin_copy(&self) -> io::Result<Box<dyn Growing>> {
+    /// Creates a copy of some of its bytes, and locks it. One that a killed program left is removed:
+    /// the lock on the file itself is ours, so no other program writes it now. An error names the
+    /// bytes that count, `length`.
+    pub(super) fn begin_copy(&self, length: u64) -> Result<(Box<dyn Growing>, PathBuf), Error> {
         let path = with_end(&self.real, COPY);
-        match self.disk.open_growing(&path, Opening::Create) {
+        let created = match self.disk.open_growing(&path, Opening::Create) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.disk.remove(&path)?;
-                self.disk.open_growing(&path, Opening::Create)
+                self.disk.remove(&path).and_then(|()| self.disk.open_growing(&path, Opening::Create))
             }
             created => created,
+        };
+        match created {
+            Ok(copy) => Ok((copy, path)),
+            Err(source) if source.kind() == io::ErrorKind::WouldBlock => {
+                Err(self.fault(length, OutputFault::InUse))
+            }
+            Err(source) => Err(Error::writing("create", &path, source)),
         }
     }
 }

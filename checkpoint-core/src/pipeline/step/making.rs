@@ -116,6 +116,7 @@ impl Step<'_> {
         let inputs = Arc::new(std::mem::take(&mut self.inputs));
         self.take_request();
         let again = kept.last_with(&self.key);
+        self.remove_progress_of_others();
         let place = self.progress_place(again);
         let disk = Arc::clone(&self.pipeline.workshop.disk);
         let progress = Directory::new(&self.pipeline.path().join(&place), disk).generations();
@@ -140,7 +141,7 @@ impl Step<'_> {
                     return Err(stopped);
                 }
                 let Some(stopped) = context.stopped() else {
-                    self.drop_stale(&context, &before);
+                    self.tell_stale(&context, &before);
                     return Err(self.failed(error));
                 };
                 warn(format!("step `{}` was told to stop, and returned an error: {error}", self.name));
@@ -148,7 +149,7 @@ impl Step<'_> {
             }
             Err(panic) => {
                 let _warnings = self.pipeline.workshop.options.warnings.enter();
-                self.drop_stale(&context, &before);
+                self.tell_stale(&context, &before);
                 return Err(self.failed(format!("it panicked: {}", message(&*panic))));
             }
         };
@@ -209,18 +210,18 @@ impl Step<'_> {
         Ok(self.output(identity, saved.generation, Some(value)))
     }
 
-    /// After an error of the work: removes the checkpoints of the step's own, if a file that they
-    /// count on was another one. The error may come from that.
-    fn drop_stale(&self, context: &StepContext, before: &Before) {
+    /// After an error of the work: says so if a file that the checkpoints of the step's own count on
+    /// was another one. The error may come from that. The checkpoints stay: it may be an error that
+    /// passes, after a run that was killed behind its last save.
+    fn tell_stale(&self, context: &StepContext, before: &Before) {
         let Some(former) = context.former() else { return };
         if let Some(name) = produced::stale(&self.produced, before, &former) {
             warn(format!(
-                "step `{}`: {} is not the file that its own checkpoint counts on: the checkpoints are removed, so the next \
-                 run begins the step anew",
+                "step `{}`: {} is not as its own checkpoint left it, and was not written since; if the step fails because \
+                 of that, `ckpt redo` begins it anew",
                 self.name,
                 plain(name)
             ));
-            self.remove_progress(u64::MAX);
         }
     }
 
@@ -257,10 +258,22 @@ impl Step<'_> {
         made.into_iter().for_each(|input| self.inputs.add(input));
     }
 
-    /// Takes the request to run the step again. One that comes during the work is for the next run.
+    /// Takes the request to run the step again, or makes one where a command forces it. One that comes
+    /// during the work is for the next run. New forced work begins from the start.
     fn take_request(&self) {
         let _warnings = self.pipeline.workshop.options.warnings.enter();
-        self.settle_request(requests::take);
+        if !self.pipeline.book().marks.is_forced(&self.name) {
+            return self.settle_request(requests::take);
+        }
+        match requests::begin(self.pipeline.path(), &self.name) {
+            Ok(true) => remove_progress(&self.pipeline.workshop, &self.name, |_| true),
+            Ok(false) => {}
+            Err(error) => warn(format!(
+                "step {} is forced, and that cannot be noted: if this run ends before it is done, the next run may \
+                 reuse it: {error}",
+                self.name
+            )),
+        }
     }
 
     /// Removes the request for the work that is done, after it has left those for the steps that
@@ -291,13 +304,20 @@ impl Step<'_> {
             }
             book.left.entry(step.clone()).or_default().insert(self.name.clone());
             drop(book);
-            if let Err(error) = requests::leave(self.pipeline.path(), step) {
-                warn(format!(
-                    "step {step}, which depends on step {}, cannot be noted: if this run ends before it is \
+            match requests::leave(self.pipeline.path(), step) {
+                // In a shared pipeline another process may be at it.
+                Ok(true) if !self.pipeline.workshop.shared => {
+                    remove_progress(&self.pipeline.workshop, step, |_| true);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    warn(format!(
+                        "step {step}, which depends on step {}, cannot be noted: if this run ends before it is \
                      done, the next run may reuse it: {error}",
-                    self.name
-                ));
-                are_left = false;
+                        self.name
+                    ));
+                    are_left = false;
+                }
             }
         }
         are_left
@@ -385,22 +405,23 @@ impl Step<'_> {
         if self.pipeline.guard.check().is_err() {
             return;
         }
-        let Ok(entries) = fs::read_dir(self.pipeline.path().join(name::PROGRESS)) else { return };
         let prefixes = [self.progress_prefix(), self.prefix(&self.key.hash_of_early())];
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let name = name.to_str();
-            let name = name.and_then(|name| prefixes.iter().find_map(|prefix| name.strip_prefix(&**prefix)));
-            if name.and_then(|again| again.parse().ok()).is_some_and(|again: u64| again < number)
-                && let Err(error) = fs::remove_dir_all(entry.path())
-            {
-                let path = entry.path();
-                warn(format!(
-                    "{}, checkpoints of a step that is done, cannot be removed: {error}",
-                    path.display()
-                ));
-            }
+        remove_progress(&self.pipeline.workshop, &self.name, |name| {
+            let again = prefixes.iter().find_map(|prefix| name.strip_prefix(&**prefix));
+            again.and_then(|again| again.parse().ok()).is_some_and(|again: u64| again < number)
+        });
+    }
+
+    /// Removes the progress of the step with other parameters or inputs, whose files this work is about
+    /// to change: a state that goes on from there would count on what is not there any more.
+    pub(super) fn remove_progress_of_others(&self) {
+        if self.produced.is_empty() {
+            return;
         }
+        let prefixes = [self.progress_prefix(), self.prefix(&self.key.hash_of_early())];
+        remove_progress(&self.pipeline.workshop, &self.name, |name| {
+            !prefixes.iter().any(|prefix| name.starts_with(&**prefix))
+        });
     }
 
     fn done(&self, begun: Instant, outcome: Outcome, reasons: Vec<Reason>, version: u64, bytes: u64) {
@@ -411,5 +432,22 @@ impl Step<'_> {
         book.reports.push(report.clone());
         drop(book);
         self.pipeline.tell(|| StepEvent::Done(report));
+    }
+}
+
+/// Removes the checkpoints inside a step whose directories have such names.
+fn remove_progress(workshop: &Workshop, step: &str, goes: impl Fn(&str) -> bool) {
+    let Ok(entries) = fs::read_dir(workshop.path.join(name::PROGRESS)) else { return };
+    let of_step = format!("{}@", folder(step));
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_to_go = name.to_str().is_some_and(|name| name.starts_with(&of_step) && goes(name));
+        if is_to_go && let Err(error) = fs::remove_dir_all(entry.path()) {
+            let path = entry.path();
+            warn(format!(
+                "{}, checkpoints of a step that begins anew or is done, cannot be removed: {error}",
+                path.display()
+            ));
+        }
     }
 }

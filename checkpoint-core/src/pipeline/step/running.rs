@@ -144,6 +144,9 @@ impl Step<'_> {
             }
             let (Choice::Reuse(version, _) | Choice::Accept(version)) = &choice else { break choice };
             // Copies that turned out to be damaged take the version with them.
+            if !version.restore.is_empty() {
+                self.remove_progress_of_others();
+            }
             let (number, lost) = (version.number, self.restore(version, &kept)?);
             if !lost.is_empty() {
                 kept.lose_files(number, lost);

@@ -121,9 +121,11 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// [`Error::NoSuchGeneration`]; the error of that generation if it is damaged, of which all bytes
-    /// are verified, or if a file does not have what an output in it counts on; and [`Error::OtherKind`] where a group saved it: then nothing is removed.
-    /// [`Error::NotDiscarded`] where a newer one is pinned, or another program reads it:
-    /// those before it are still there. With a [mirror](crate::Builder::mirror), its error: they are
+    /// are verified, if a file does not have what an output in it counts on, or if this program
+    /// cannot load its type; [`Error::OtherKind`] where a group saved it; and
+    /// [`Error::NotDiscarded`] where a newer one is pinned: then nothing is removed.
+    /// [`Error::NotDiscarded`] where another program reads one: that one and those after it are
+    /// still there. With a [mirror](crate::Builder::mirror), its error: they are
     /// removed there first. [`Error::InvalidSetting`] where an earlier run sent one of them to a
     /// mirror, and this one has none: the next start would take it from there.
     pub fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {

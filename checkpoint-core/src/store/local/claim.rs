@@ -98,6 +98,10 @@ impl DirectoryClaim {
             return Ok(None);
         }
         self.pinned.remove(&generation);
+        if self.parents.contains(&generation) && !self.directory.has_pin(generation) {
+            // Before its name goes: a process that is killed in between has lost none of them.
+            self.leave_children(generation);
+        }
         let known = self.files().take(generation);
         let place = self.directory.location(generation);
         let rename = || self.directory.retire(generation, self.durable);
@@ -105,13 +109,10 @@ impl DirectoryClaim {
         if retired.is_none() && self.directory.has_pin(generation) {
             self.pinned.insert(generation);
         }
-        if retired.is_some() && self.parents.remove(&generation) {
-            self.leave_children(generation);
-        }
         Ok(retired.map(|path| Retired { path, known }))
     }
 
-    /// Leaves the generations that are aside, and that go by one that is gone, to the one before
+    /// Leaves the generations that are aside, and that go by one that is to go, to the one before
     /// it.
     fn leave_children(&mut self, generation: u64) {
         let left = self.directory.leave_children(generation, self.durable);

@@ -100,6 +100,7 @@ impl Directory {
         self.remove_names(|name| {
             name::pinned(name).is_some()
                 || name::rewind(name).is_some()
+                || name::is_branch(name)
                 || name::parent(name).is_some()
                 || name::is_of_mirror(name)
                 || [name::HALT, name::REQUEUE].map(OsStr::new).contains(&name)

@@ -143,8 +143,9 @@ impl Directory {
 
     /// Leaves the children of a generation that is removed to its parent.
     pub(crate) fn leave_children(&self, generation: u64, durable: bool) -> Result<(), Error> {
-        let lineage = self.lineage()?;
+        let mut lineage = self.lineage()?;
         let parent = lineage.parent(generation);
+        let was_there = lineage.there.remove(&generation);
         for file in lineage.aside.values().filter(|file| file.parent == generation) {
             let name = file.generation.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let to = self.path.join(name::of_rewound(name, parent));
@@ -156,7 +157,6 @@ impl Directory {
             self.remove_note(&name::of_parent(*child, generation))?;
         }
         // A child that is there goes by the next lower one there, which may be of another run.
-        let was_there = !lineage.aside.contains_key(&generation);
         if let Some(child) = lineage.there.range(generation..).next().filter(|_| was_there)
             && lineage.parent(*child) != parent
             && !lineage.noted.contains_key(child)

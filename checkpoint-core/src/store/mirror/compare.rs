@@ -74,6 +74,20 @@ struct Both<'a> {
     damaged: BTreeSet<u64>,
 }
 
+/// True if a mirror has a file of another run, or one that this other run sent there, as its records
+/// tell.
+pub(crate) fn is_mirror_of(other: &dyn Home, records: &Records, far: &dyn Home) -> Result<bool, Error> {
+    let records = records.all()?;
+    for generation in far.generations()?.into_iter().rev() {
+        let Some(file) = likeness(far, generation)? else { continue };
+        let is_file = |record: &Record| (record.generation, &record.likeness) == (generation, &file);
+        if records.iter().any(is_file) || likeness(other, generation)?.as_ref() == Some(&file) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The likeness of a generation; `None` where it is absent, or its file cannot be read for good.
 pub(super) fn likeness(home: &dyn Home, generation: u64) -> Result<Option<Likeness>, Error> {
     let read = home.open(generation).and_then(|source| Likeness::of(&*source));

@@ -26,6 +26,7 @@ use super::retention::{Metrics, Retention};
 use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::seal::Protection;
+pub(crate) use compare::is_mirror_of;
 use pace::Pace;
 pub(crate) use pace::Timing;
 pub(crate) use records::Records;

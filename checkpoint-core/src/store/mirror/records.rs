@@ -64,6 +64,13 @@ impl Records {
         Ok(records)
     }
 
+    /// True if the directory was made of this generation of another one, and never sent any to the
+    /// mirror: what that has more is of the other run.
+    pub(crate) fn is_branch_at(&self, generation: u64) -> Result<bool, Error> {
+        let is_branch = self.disk.exists(&self.directory.join(name::of_branch(generation)));
+        Ok(is_branch && self.all()?.is_empty())
+    }
+
     /// Records, durably, that a generation is about to get its name at the mirror, which has these.
     pub(super) fn announce(
         &self,
