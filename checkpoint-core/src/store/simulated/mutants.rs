@@ -359,7 +359,7 @@ impl Disk for MutantDisk {
         let file = self.0.disk.open_growing(path, opening)?;
         Ok(match self.0.mutant {
             Mutant::OutputNotSynced => Box::new(NotSynced::always(file)),
-            Mutant::OutputNotKept if path.to_string_lossy().contains(".cut-at-") => {
+            Mutant::OutputNotKept if path.to_string_lossy().ends_with(".checkpoint-copy") => {
                 Box::new(NotSynced::always(file))
             }
             Mutant::OutputCopyNotSynced if path.to_string_lossy().ends_with(".checkpoint-copy") => {
