@@ -112,7 +112,7 @@ impl StepContext {
 
     /// The settings of such checkpoints, to be changed and then opened: their schedule, how many are
     /// kept, whether they are saved in the background, and all others of a
-    /// [`Builder`](crate::Builder).
+    /// [`Builder`](crate::Builder), but a mirror: they go when the step is done.
     ///
     /// ```
     /// use std::time::Duration;
