@@ -1150,8 +1150,9 @@ pub enum Error {
         shown!(
             "{} (up to generation {newest}) and its mirror {} (up to generation {newest_there}) each have checkpoints that \
             the other never had, and both are left as they are. Where they are of two runs, give the mirror another place. \
-            Where two programs went on from one checkpoint, as a branch does, or one of the two went back, or is an older copy, \
-            as a backup that was put back, move the one away that is not to be continued. Where one lost some of its files, put them back, or move \
+            Where two programs went on from one checkpoint, as a branch does, or one of the two went back, or is an older \
+            copy, as a backup that was put back, move the one away that is not to be continued. Where one lost some of \
+            its files, put them back, or move \
             that one away. A mirror that was moved away needs an empty directory in its place",
             path.display(),
             mirror.display()

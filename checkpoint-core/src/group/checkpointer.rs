@@ -36,8 +36,9 @@ use crate::store::{Home, Metric};
 /// of one member is an error of all: the others get [`Error::Member`], and nothing is saved.
 ///
 /// **Every member makes the same calls in the same order.** All methods that take `&mut self` are
-/// calls of the whole group, but for `abort_on_panic` and `on_resize`; so is `finish`. If the calls of two members differ, the next call in which members
-/// wait for each other is an error on all: [`Error::CallsDiffer`], which names both calls. Not
+/// calls of the whole group, but for `abort_on_panic` and `on_resize`; so is `finish`. If the calls
+/// of two members differ, the next call in which members wait for each other is an error on all:
+/// [`Error::CallsDiffer`], which names both calls. Not
 /// noticed is a skipped [`save_if_due`](GroupCheckpointer::save_if_due) at which no one waits: the
 /// later saves then have states of different turns. If the number of the turn is a
 /// [`Shared`](super::Shared) field of the state, such a save is an error on all.

@@ -69,8 +69,8 @@ use users::Users;
 ///
 /// A step is done again when one of these has changed: its version, a parameter, an output that it
 /// takes, the content of a file that it reads or that it produced, the order of these, the function
-/// behind a `#[step]`; or when no version of its output can be used. The macro `#[step]` makes a step of a function, and
-/// [`step`](Pipeline::step) one of a closure. The methods here that take a step's name, and the
+/// behind a `#[step]`; or when no version of its output can be used. The macro `#[step]` makes a step
+/// of a function, and [`step`](Pipeline::step) one of a closure. The methods here that take a step's name, and the
 /// variable `CHECKPOINT_STEPS`, are for the user of the program.
 ///
 /// ```
@@ -97,8 +97,8 @@ use users::Users;
 /// ```
 ///
 /// # Commands
-/// `CHECKPOINT_STEPS` holds any number of these, separated by commas; of `from` and `to`, one each. The
-/// methods with the same names do the same.
+/// `CHECKPOINT_STEPS` holds any number of these, separated by commas; of `from` and `to`, one each.
+/// The methods with the same names do the same.
 ///
 /// | command | meaning |
 /// |---|---|

@@ -48,8 +48,8 @@ impl Mirroring {
     /// the thread.
     ///
     /// # Errors
-    /// The two levels are of two runs, or the mirror is that of `origin`; the directory is empty, and the mirror cannot be asked; or
-    /// the mirror has checkpoints, and none is usable; or the directory is empty, and the mirror
+    /// The two levels are of two runs, or the mirror is that of `origin`; the directory is empty, and
+    /// the mirror cannot be asked; or the mirror has checkpoints, and none is usable; or the directory is empty, and the mirror
     /// cannot be written.
     pub(crate) fn open(
         settings: &Settings,

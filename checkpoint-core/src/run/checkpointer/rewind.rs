@@ -41,8 +41,8 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// [`Error::NoSuchGeneration`]; the error of that generation if it is damaged, of which all
-    /// bytes are verified, or if this program cannot load its type; [`Error::OtherKind`] where a group saved it; [`Error::TooOld`] where the
-    /// program allows only newer ones: then nothing is changed. [`Error::InvalidSetting`] for
+    /// bytes are verified, or if this program cannot load its type; [`Error::OtherKind`] where a
+    /// group saved it; [`Error::TooOld`] where the program allows only newer ones: then nothing is changed. [`Error::InvalidSetting`] for
     /// another place than a directory. [`Error::Output`] where a file of the state ([`Appended`])
     /// has not what the generation counts on, and nothing is changed either: see below. After
     /// another error, or where the program is killed, some of the newest may be aside, a load finds
