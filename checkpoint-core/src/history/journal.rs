@@ -62,9 +62,11 @@ impl Journal {
             History { torn: true, ..History::default() }
         });
         journal.torn = history.torn;
-        if history.unknown_lines > 0 {
-            let (path, lines) = (journal.home.path().display(), history.unknown_lines);
-            warn(format!("{lines} lines of the history in {path} cannot be read, and are skipped"));
+        // A line that is cut short says no more than that a run was killed.
+        let damaged = history.unknown_lines - history.cut_short;
+        if damaged > 0 {
+            let path = journal.home.path().display();
+            warn(format!("{damaged} lines of the history in {path} cannot be read, and are skipped"));
         }
         match open_log(&*journal.home) {
             Ok(log) => journal.log = Some(log),

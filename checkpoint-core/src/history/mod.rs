@@ -69,6 +69,8 @@ pub struct History {
     pub records: Vec<Record>,
     /// The number of unreadable lines: torn, damaged, or of a later version of this library.
     pub unknown_lines: usize,
+    /// Those of them that only lack their end: the writer was killed, or its disk was full.
+    cut_short: usize,
     /// True if the last line of the current file is incomplete.
     torn: bool,
 }
@@ -139,8 +141,9 @@ impl History {
                 Ok(Record { event: Event::Summary { .. }, .. }) if !is_first => {}
                 Ok(record) if begun.as_ref() == Some(&record) => {}
                 Ok(record) => self.records.push(record),
-                Err(_) => {
+                Err(error) => {
                     self.unknown_lines += 1;
+                    self.cut_short += usize::from(error.is_eof());
                     self.records.extend(record::end_in(line));
                 }
             }

@@ -290,6 +290,49 @@ fn every_line_is_json_after_several_runs() {
     }
 }
 
+/// The warnings about unreadable lines, of a program that opens a directory with this history.
+fn warnings_about(history: &[u8]) -> Vec<String> {
+    use std::sync::Mutex;
+
+    use crate::Checkpointer;
+
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join(FILE), history).unwrap();
+    let warnings = Arc::new(Mutex::new(Vec::new()));
+    let taken = Arc::clone(&warnings);
+    let builder = Checkpointer::<u64>::builder(directory.path());
+    drop(
+        builder
+            .on_warning(move |warning| taken.lock().unwrap().push(warning.message.clone()))
+            .open()
+            .unwrap(),
+    );
+    warnings.lock().unwrap().iter().filter(|warning| warning.contains("cannot be read")).cloned().collect()
+}
+
+#[test]
+fn a_line_that_a_kill_cut_short_is_passed_over_in_silence() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut journal, _) = begin(&FaultyDisk::default(), directory.path());
+    journal.restarted(seconds(1), 1);
+    save(&mut journal, 2, 2, &SaveReason::Stopping(StopReason::Halt { message: "\"\u{e9}\u{1f600}".into() }));
+    journal.failed(seconds(3), 3, "disk \\ full\n".into());
+    journal.ended(seconds(4), End::Stopped("SIGTERM".into()));
+    for line in lines(directory.path()) {
+        for length in 0..line.len() {
+            // With and without another line after it.
+            let cut = line.as_bytes().get(..length).unwrap();
+            let followed = [cut, b"\n", line.as_bytes(), b"\n"].concat();
+            for history in [cut, &followed] {
+                assert_eq!(warnings_about(history), [""; 0], "{}", String::from_utf8_lossy(history));
+            }
+        }
+        let damaged = [b"?", line.as_bytes(), b"\n{\"time\":\"20"].concat();
+        let warnings = warnings_about(&damaged);
+        assert!(matches!(&warnings[..], [one] if one.starts_with("1 lines of the history")), "{warnings:?}");
+    }
+}
+
 /// Lines that are records, with the greatest and the least value of every number.
 fn extreme_lines() -> Vec<String> {
     let events = [
