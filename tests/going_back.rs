@@ -358,6 +358,17 @@ fn a_branch_does_not_go_on_from_the_mirror_of_the_run() {
     drop(branch);
     assert_eq!(other("far-other.ckpt").unwrap().load().unwrap(), Some(4444));
 
+    // One at the newest generation, also after a save without a mirror.
+    inspect::branch(&path, &Protection::new(), 3, at("last.ckpt")).unwrap();
+    for _ in 0..2 {
+        let last = Checkpointer::<u64>::builder(at("last.ckpt")).mirror(Mirror::to(at("far.ckpt"))).open();
+        assert!(matches!(last.unwrap_err(), Error::MirrorApart { .. }));
+        open(&at("last.ckpt")).save(&5555).unwrap();
+    }
+    let error = inspect::mirror(at("last.ckpt"), &Mirror::to(at("far.ckpt")), &Protection::new(), false);
+    let error = error.unwrap_err();
+    assert!(matches!(error, Error::MirrorApart { .. }), "{error}");
+
     let mut run = Checkpointer::<u64>::builder(&path).mirror(Mirror::to(at("far.ckpt"))).open().unwrap();
     assert_eq!(run.load().unwrap(), Some(3000));
 }

@@ -15,7 +15,12 @@ use checkpointed::{Appended, Checkpointer, Error, ReadBack, checkpointed, report
 fn a_copy_that_was_made_before_the_first_write_is_saved_too() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
-    let open = || Checkpointer::<Vec<Appended>>::open(path.join("run.ckpt")).unwrap();
+    let (warn, warned) = std::sync::mpsc::channel();
+    let open = || {
+        let warn = warn.clone();
+        let builder = Checkpointer::<Vec<Appended>>::builder(path.join("run.ckpt"));
+        builder.on_warning(move |warning| warn.send(warning.to_string()).unwrap()).open().unwrap()
+    };
     let fresh = Appended::at(path.join("log.csv"));
     let mut state = vec![fresh.clone(), fresh];
     state[1].write_all(b"line").unwrap();
@@ -26,6 +31,9 @@ fn a_copy_that_was_made_before_the_first_write_is_saved_too() {
     state[1].write_all(b", more").unwrap();
     open().save(&state).unwrap();
     assert_eq!(content(path, "log.csv"), b"line, more");
+    // Nothing of the file is cut off: the other one counts on it.
+    let told = warned.try_iter().filter(|warning| warning.contains("is cut off"));
+    assert_eq!(told.collect::<Vec<_>>(), [""; 0]);
 }
 
 #[checkpointed]

@@ -286,6 +286,32 @@ fn the_environment_has_the_same_commands() {
 }
 
 #[test]
+fn the_environment_commands_no_pipeline_inside_a_step() {
+    if let Some(directory) = inside() {
+        let within = |name: &str| {
+            let inner = Pipeline::open(directory.join(name))?;
+            inner.step("load").run(|_| Ok::<u64, Error>(1))?;
+            inner.finish().map(|reports| reports.len())
+        };
+        let pipeline = Pipeline::open(directory.join("test.pipeline")).unwrap();
+        let trained = pipeline.step("train").run(|_| {
+            let here = within("inner.pipeline")?;
+            let there = pipeline.parallel(|parallel| parallel.spawn(|| within("other.pipeline")).join())?;
+            Ok::<usize, Error>(here + there)
+        });
+        assert_eq!(*trained.unwrap().load().unwrap(), 2);
+        pipeline.finish().unwrap();
+        // After the work, the variable counts again.
+        assert!(matches!(within("third.pipeline"), Err(Error::StepNotRun { .. })));
+        return;
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let name = "the_environment_commands_no_pipeline_inside_a_step";
+    let mut command = once_more(name, &[], parent.path());
+    crate::common::assert_passed(&command.env("CHECKPOINT_STEPS", "only:train").output().unwrap());
+}
+
+#[test]
 fn a_command_for_an_unknown_step_names_the_known_ones() {
     let (_parent, path) = nowhere();
     let pipeline = Pipeline::open(&path).unwrap().force("sclae");

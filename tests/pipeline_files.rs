@@ -95,7 +95,12 @@ fn a_produced_file_that_is_gone_or_changed_is_made_again() {
     fs::create_dir_all(project.file("plots/plot.svg")).unwrap();
     let error = project.try_plot(project.open(), "a", false).unwrap_err().to_string();
     assert!(error.contains("step `plot` failed"), "{error}");
+    // A file in the place of its directory.
     fs::remove_dir_all(project.file("plots")).unwrap();
+    project.write("plots", "");
+    let error = project.try_plot(project.open(), "a", false).unwrap_err().to_string();
+    assert!(error.contains("step `plot` failed"), "{error}");
+    fs::remove_file(project.file("plots")).unwrap();
     assert_eq!(project.plot("a", false)[0].outcome, Outcome::Ran);
 }
 

@@ -159,9 +159,17 @@ fn a_produced_file_of_a_reused_step_is_watched_too() {
 /// Runs a step that appends six rows to a file, and saves after each; or fails before it appends a
 /// row.
 fn append(project: &Project, limit: u64, fails_at: Option<u64>) -> Result<u64, Error> {
+    append_in(&project.open(), project, limit, fails_at)
+}
+
+fn append_in(
+    pipeline: &Pipeline,
+    project: &Project,
+    limit: u64,
+    fails_at: Option<u64>,
+) -> Result<u64, Error> {
     let out = project.file("out.csv");
-    let pipeline = project.open();
-    let step = pipeline.step("append").param("limit", &limit).produces(&out);
+    let step = pipeline.step("append").param("limit", &limit).produces(&out).keep_produced(true);
     let appended = step.run(|context| {
         let mut checkpoints: Checkpointer<(u64, u64)> = context.checkpointer()?;
         let (begun, length) = checkpoints.load_or_default()?;
@@ -193,6 +201,19 @@ fn a_step_appends_to_no_rows_of_other_parameters() {
     append(&project, 1, Some(3)).unwrap_err();
     assert_eq!(append(&project, 2, None).unwrap(), 0);
     assert_eq!(project.read("out.csv"), rows(2));
+    assert_eq!(append(&project, 1, None).unwrap(), 0);
+    assert_eq!(project.read("out.csv"), rows(1));
+}
+
+#[test]
+fn a_step_appends_to_no_rows_that_were_put_back() {
+    let project = Project::new();
+    append(&project, 0, None).unwrap();
+    append(&project, 1, Some(3)).unwrap_err();
+    let chosen = project.open().use_version("append", 1);
+    append_in(&chosen, &project, 1, None).unwrap();
+    assert_eq!(project.read("out.csv"), rows(0));
+    drop(chosen);
     assert_eq!(append(&project, 1, None).unwrap(), 0);
     assert_eq!(project.read("out.csv"), rows(1));
 }

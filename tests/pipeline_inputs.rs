@@ -42,6 +42,38 @@ fn files_in_a_directory_count_by_name_and_content() {
 }
 
 #[test]
+fn inputs_that_go_during_the_work_cost_none_of_it() {
+    let project = Project::new();
+    let (data, file) = (project.file("data"), project.file("file"));
+    let prepare = || {
+        project.write("data/a.csv", "1");
+        project.write("file", "1");
+    };
+    prepare();
+    let run = |removes: bool| {
+        let pipeline = project.open();
+        let step = pipeline.step("load").directory(&data).file(&file).produces(project.file("made"));
+        let loaded = step.run(|_| {
+            project.write("made", "1");
+            if removes {
+                fs::remove_dir_all(&data)?;
+                fs::remove_file(&file)?;
+                fs::create_dir(&file)?;
+            }
+            Ok::<u64, std::io::Error>(7)
+        });
+        assert_eq!(*loaded.unwrap().load().unwrap(), 7);
+        told(&pipeline.reports()[0])
+    };
+    let ran = run(true);
+    assert!(ran.contains("data was changed") && ran.contains("file was changed"), "{ran}");
+    fs::remove_dir(&file).unwrap();
+    prepare();
+    assert!(run(false).starts_with("Ran: "), "it is not known what it has read");
+    assert_eq!(run(false), "Reused: nothing has changed");
+}
+
+#[test]
 fn more_than_a_thousand_files_are_one_entry() {
     let project = Project::new();
     for number in 0..1001 {

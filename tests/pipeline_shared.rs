@@ -436,3 +436,27 @@ fn processes_remember_the_hashes_of_files_together() {
     let text = String::from_utf8_lossy(&fs::read(newest).unwrap()).into_owned();
     assert!(names.iter().all(|name| text.contains(name)), "{text}");
 }
+
+#[test]
+fn a_redo_while_another_process_is_at_a_later_step_is_not_lost() {
+    let (_parent, path) = nowhere();
+    let run = |meanwhile: &dyn Fn()| {
+        let pipeline = open(&path);
+        let first = pipeline.step("first").run(|_| Ok::<u64, Error>(1)).unwrap();
+        let second = pipeline.step("second").input(&first);
+        second.run(|_| Ok::<(), Error>(meanwhile())).unwrap();
+        pipeline.reports().into_iter().map(|report| report.outcome == Outcome::Ran).collect::<Vec<_>>()
+    };
+    assert_eq!(run(&|| ()), [true, true]);
+    redo(&path, "second").unwrap();
+    // A process redoes the first step during the second, and ends before it comes to that.
+    let meanwhile = || {
+        redo(&path, "first").unwrap();
+        let other = open(&path);
+        other.step("first").run(|_| Ok::<u64, Error>(1)).unwrap();
+        assert_eq!(other.reports()[0].outcome, Outcome::Ran);
+    };
+    assert_eq!(run(&meanwhile), [false, true]);
+    assert_eq!(run(&|| ()), [false, true], "the work had begun before");
+    assert_eq!(run(&|| ()), [false, false]);
+}

@@ -234,8 +234,9 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
     // Without the note of a rewind, the program would go back once more. Without that of a branch, it
     // would go on from the mirror of the original, and without the records about its own mirror, it
     // would take that for the one of another run.
-    let is_note =
-        |name: &OsStr| name::rewind(name).is_some() || name::is_branch(name) || name::is_mirrored(name);
+    let is_note = |name: &OsStr| {
+        name::rewind(name).is_some() || name::branch(name).is_some() || name::is_mirrored(name)
+    };
     each(from, |entry, name| match is_note(name) {
         true => copy_small(entry, &to.join(name)),
         false => Ok(()),

@@ -11,7 +11,7 @@ use super::counts::{is_one_name, without_links};
 use super::file::OpenFile;
 use super::mark::{self, Marked};
 use super::stored::Stored;
-use super::value::{Age, Value};
+use super::value::{Age, Doubt, Value};
 use crate::base::warnings::warn;
 use crate::error::{Error, OutputFault};
 use crate::store::{Disk, Growing};
@@ -523,14 +523,23 @@ impl OfRun {
     /// of a file.
     #[cfg(feature = "scopes")]
     pub(crate) fn check_part(self: &Arc<Self>, found: &Found, age: Age) -> Result<(), Error> {
-        found.iter().filter_map(Weak::upgrade).try_for_each(|value| value.give_to(self, age))
+        for value in found.iter().filter_map(Weak::upgrade) {
+            self.tell(value.give_to(self, age)?);
+        }
+        Ok(())
+    }
+
+    /// Warns of what may be cut off, unless a value counts on more of the file: then it is not.
+    fn tell(&self, doubts: impl IntoIterator<Item = Doubt>) {
+        let doubts = doubts.into_iter().filter(|doubt| doubt.counted >= self.promised(&doubt.path));
+        doubts.for_each(|doubt| doubt.tell());
     }
 
     /// Checks the outputs of a state that this run loaded from a generation, and changes none.
     pub(crate) fn check(self: &Arc<Self>, found: &Found, generation: u64, age: Age) -> Result<(), Error> {
-        let mut lengths = Lengths::new();
+        let (mut lengths, mut doubts) = (Lengths::new(), Vec::new());
         for value in found.iter().filter_map(Weak::upgrade) {
-            value.give_to(self, age)?;
+            doubts.extend(value.give_to(self, age)?);
             if age == Age::Behind {
                 lock(&self.behind).push((generation, Arc::downgrade(&value)));
             }
@@ -543,6 +552,7 @@ impl OfRun {
         }
         self.know(generation, lengths);
         lock(&self.behind).retain(|(_, value)| value.strong_count() > 0);
+        self.tell(doubts);
         Ok(())
     }
 

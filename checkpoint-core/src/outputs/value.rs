@@ -84,6 +84,27 @@ impl Ending {
     }
 }
 
+/// A file that may be another one than a checkpoint counts on, with more bytes than that counts.
+#[derive(Debug)]
+pub(super) struct Doubt {
+    pub(super) path: PathBuf,
+    pub(super) counted: u64,
+    length: u64,
+    why: String,
+}
+
+impl Doubt {
+    /// Warns that the rest of the file is cut off and kept.
+    pub(super) fn tell(&self) {
+        let Doubt { path, counted, length, why } = self;
+        let path = path.display();
+        warn(format!(
+            "{path} has {length} bytes, of which the checkpoint counts on the first {counted}, and {why}: what is cut off is \
+             kept in {path}.cut-at-{counted}"
+        ));
+    }
+}
+
 impl Value {
     pub(super) fn named(path: &Path, disk: Arc<dyn Disk>) -> Owned {
         Value::new(Whereabouts::Named(Place::of(path), disk), 0, Ending::Known(End::default()))
@@ -255,17 +276,18 @@ impl Value {
     }
 
     /// Checks the file of a value that was loaded by its run, which may go on with it from now on. A
-    /// file that grows with the run of another directory is left to that one.
-    pub(super) fn give_to(&self, run: &Arc<OfRun>, age: Age) -> Result<(), Error> {
+    /// file that grows with the run of another directory is left to that one. Returns the doubt about
+    /// what may be cut off, which the user is to hear of unless another value counts on more.
+    pub(super) fn give_to(&self, run: &Arc<OfRun>, age: Age) -> Result<Option<Doubt>, Error> {
         self.resolve(run.directory());
         let mut inner = self.inner();
         let counts = inner.counts();
-        let Whereabouts::Loaded(stored, path) = &mut inner.file else { return Ok(()) };
+        let Whereabouts::Loaded(stored, path) = &mut inner.file else { return Ok(None) };
         if let Some(theirs) = run.of_original(stored, path) {
             *path = theirs;
             inner.loaded_by = Some(Arc::clone(run));
             self.show(&inner);
-            return Ok(());
+            return Ok(None);
         }
         let is_elsewhere = run.is_elsewhere(&stored.run);
         let is_behind = age == Age::Behind;
@@ -289,7 +311,7 @@ impl Value {
             && run.is_of(other, stored, path)
         {
             inner.loaded_by = Some(Arc::clone(run));
-            return Ok(());
+            return Ok(None);
         }
         // A directory that moved may be a copy, whose original counts on more.
         let is_copy = is_elsewhere && marked != Marked::Ours;
@@ -297,7 +319,8 @@ impl Value {
         inner.keeps_cut = run.keeps_cut() || age != Age::Newest || is_copy || doubt.is_some();
         (inner.run, inner.is_behind) = (Some(Arc::clone(run)), is_behind);
         drop(inner);
-        if let Some(length) = doubt.filter(|_| !is_behind) {
+        let doubt = doubt.filter(|_| !is_behind);
+        Ok(doubt.map(|length| {
             let why = match marked {
                 Marked::Gone(other) => format!(
                     "it last grew with the run in {}, which this directory may be a copy of",
@@ -305,14 +328,8 @@ impl Value {
                 ),
                 _ => "it may be another file than the one that was saved".to_owned(),
             };
-            warn(format!(
-                "{} has {length} bytes, of which the checkpoint counts on the first {counted}, and {why}: what is cut off is \
-                 kept in {}.cut-at-{counted}",
-                path.display(),
-                path.display()
-            ));
-        }
-        Ok(())
+            Doubt { path, counted, length, why }
+        }))
     }
 
     /// The path and the count of a value that its run loaded.

@@ -160,6 +160,8 @@ impl PipelineBuilder {
                 None
             }
         };
+        // Before the requests are read: what another process makes for one of them is newer.
+        let at_open = newest_versions(&workshop)?;
         // A request by a file counts like a command of this run.
         commands.redo = asked(&path)?;
         let root = project.unwrap_or_else(|| path.parent().unwrap_or(&path).to_owned());
@@ -167,7 +169,7 @@ impl PipelineBuilder {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             files: Mutex::new(Files::open(&workshop)?),
             users,
-            at_open: newest_versions(&workshop)?,
+            at_open,
             project: Project::new(&root),
             commands,
             watcher: Callback::default(),

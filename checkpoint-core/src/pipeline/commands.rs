@@ -1,13 +1,46 @@
 //! The commands of the user: steps to run again, to leave out, or to take as they are.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
 
 use super::VARIABLE;
 use crate::environment;
 use crate::error::Error;
 
-/// The value of the variable; empty if it is not set.
+thread_local! {
+    /// The number of steps whose work this thread is in.
+    static STEPS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// While it lives, this thread is in the work of a step.
+pub(super) struct InStep(PhantomData<*const ()>);
+
+impl InStep {
+    pub(super) fn begin() -> InStep {
+        STEPS.set(STEPS.get() + 1);
+        InStep(PhantomData)
+    }
+}
+
+impl Drop for InStep {
+    fn drop(&mut self) {
+        STEPS.set(STEPS.get() - 1);
+    }
+}
+
+/// True in the work of a step, and in the threads that [`parallel`](super::Pipeline::parallel) began
+/// there.
+pub(super) fn is_in_step() -> bool {
+    STEPS.get() > 0
+}
+
+/// The value of the variable; empty if it is not set, and inside the work of a step: it is for the
+/// pipeline of the program, not for one that a step opens.
 pub(super) fn of_the_environment() -> Result<String, Error> {
+    if is_in_step() {
+        return Ok(String::new());
+    }
     Ok(environment::variable(VARIABLE)?.unwrap_or_default())
 }
 

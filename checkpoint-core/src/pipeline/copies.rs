@@ -12,6 +12,7 @@ use tempfile::NamedTempFile;
 use super::files::{hash, open};
 use super::folder::folder;
 use super::key::ProducedFile;
+use super::pattern::is_not_there;
 use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::store::{Disk, check_file_size, is_temporary, name, temporary_name};
@@ -110,7 +111,8 @@ impl Copies {
         let to = &*written_by(to).map_err(|source| Error::writing("restore", to, source))?;
         let failed = |source| Error::writing("restore", to, source);
         let parent = to.parent().unwrap_or(Path::new("/"));
-        fs::create_dir_all(parent).map_err(failed)?;
+        // The error of a path through a file does not name that file.
+        fs::create_dir_all(parent).map_err(|source| Error::writing("create", parent, source))?;
         // Written here, so that a kill leaves nothing in the user's directory, unless that is on
         // another file system.
         for directory in [&*self.path, parent] {
@@ -171,7 +173,7 @@ impl Copies {
     /// anything that is no file.
     fn set_aside(&self, path: &Path, known: &BTreeSet<String>) -> io::Result<()> {
         match fs::symlink_metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if is_not_there(&error) => return Ok(()),
             Err(error) => return Err(error),
             Ok(found) if found.is_file() && known.contains(&hash(&open(path)?)?) => return Ok(()),
             Ok(_) => {}
@@ -219,7 +221,7 @@ impl Copies {
 fn written_by(path: &Path) -> io::Result<PathBuf> {
     match fs::metadata(path) {
         Ok(found) if found.is_file() => path.canonicalize(),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Err(error) if !is_not_there(&error) => Err(error),
         Ok(_) | Err(_) => Ok(path.to_owned()),
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::files::{Look, Seen, hash, look, look_for_good, open};
+use super::pattern::is_not_there;
 use super::project::{is_linked, real};
 use super::sets::Set;
 use crate::base::text::plain;
@@ -32,7 +33,10 @@ impl Input {
     /// True if the file was not changed since, not even to be put back.
     fn is_unchanged(&self) -> Result<bool, Error> {
         let file = match open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            // Gone, or another thing has its place.
+            Err(error) if is_not_there(&error) || error.kind() == io::ErrorKind::InvalidInput => {
+                return Ok(false);
+            }
             file => file.map_err(|source| self.failed(source))?,
         };
         let mut found = look(&file).map_err(|source| self.failed(source))?;
@@ -150,13 +154,14 @@ impl Inputs {
     }
 
     /// The places of the files after the work, with those that came to the sets since.
-    pub(super) fn places_now(&self) -> Result<Places<'_>, Error> {
+    pub(super) fn places_now(&self) -> Places<'_> {
         let mut places = self.places();
         for (set, found) in &self.sets {
-            let files = set.files().map_err(|source| Error::io("list", Path::new(&set.name), source))?;
+            // One that cannot be listed counts as changed.
+            let files = set.files().unwrap_or_default();
             places.targets.extend(files.difference(found).map(|path| real(path)));
         }
-        Ok(places)
+        places
     }
 
     /// For each directory and pattern, whether its files are others than the step found.
@@ -220,23 +225,23 @@ impl Inputs {
     }
 
     /// Looks at the files after the work, and returns the names of all that were changed since it
-    /// began, also of those that were put back.
-    ///
-    /// # Errors
-    /// The last error of reading a file.
-    pub(super) fn changed(&self) -> Result<Vec<String>, Error> {
+    /// began, also of those that were put back. Those that cannot be looked at count too, with a
+    /// warning: the work is done, and its output is good for this run.
+    pub(super) fn changed(&self) -> BTreeSet<String> {
         let mut changed = self.looks.lock().unwrap_or_else(PoisonError::into_inner).changed.clone();
-        for (name, is_changed) in self.look_at_sets() {
-            if is_changed.map_err(|source| Error::io("list", Path::new(name), source))? {
+        let sets = self.look_at_sets();
+        let sets =
+            sets.map(|(name, found)| (name, found.map_err(|why| Error::io("list", name.as_ref(), why))));
+        let files = self.files.iter().map(|input| (&*input.name, input.is_unchanged().map(|is| !is)));
+        for (name, is_changed) in sets.chain(files) {
+            if is_changed.unwrap_or_else(|error| {
+                warn(format!("after the work of a step: {error}"));
+                true
+            }) {
                 changed.insert(name.to_owned());
             }
         }
-        for input in &self.files {
-            if !input.is_unchanged()? {
-                changed.insert(input.name.clone());
-            }
-        }
-        Ok(changed.into_iter().collect())
+        changed
     }
 }
 
@@ -289,7 +294,7 @@ mod tests {
         assert_eq!(Vec::from_iter(inputs.doubtful_at("s", later).written), ["input"]);
         assert_eq!(known(&inputs), shows_stores.then(|| look(&open(&path).unwrap()).unwrap()));
         // The whole step did see a change.
-        assert_eq!(inputs.changed().unwrap(), ["input"]);
+        assert_eq!(Vec::from_iter(inputs.changed()), ["input"]);
     }
 
     #[test]

@@ -98,7 +98,7 @@ use users::Users;
 ///
 /// # Commands
 /// `CHECKPOINT_STEPS` holds any number of these, separated by commas; of `from` and `to`, one each.
-/// The methods with the same names do the same.
+/// The methods with the same names do the same. It does not reach a pipeline that a step opens.
 ///
 /// | command | meaning |
 /// |---|---|

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 
 use super::Pipeline;
+use super::commands::{InStep, is_in_step};
 use crate::base::warnings::{Warnings, warn};
 
 /// Runs functions at the same time, at most as many as there are processors.
@@ -121,11 +122,11 @@ impl Pipeline {
         let outer = permits_of_thread();
         let mut lent = None;
         let result = thread::scope(|scope| {
-            let result = work(&Parallel { scope, permits, warnings });
-            // The scope waits for the tasks that were not joined. They may have to wait for one of
-            // the `parallel` around this one.
+            let result = catch_unwind(AssertUnwindSafe(|| work(&Parallel { scope, permits, warnings })));
+            // The scope waits for the tasks that were not joined, also after a panic. They may have to
+            // wait for one of the `parallel` around this one.
             lent = outer.as_deref().map(Lent::new);
-            result
+            result.unwrap_or_else(|panic| resume_unwind(panic))
         });
         drop(lent);
         result
@@ -140,9 +141,11 @@ impl<'scope> Parallel<'scope, '_> {
         // If a thread cannot be started, its function is not given back, so it is shared here.
         let work = Arc::new(Mutex::new(Some(work)));
         let its = Arc::clone(&work);
+        let is_in_step = is_in_step();
         let begun = thread::Builder::new().spawn_scoped(self.scope, move || {
             let _permit = permits.take();
             PERMITS.set(Some(Arc::clone(&permits)));
+            let _in_step = is_in_step.then(InStep::begin);
             taken(&its)
         });
         match begun {
@@ -231,8 +234,9 @@ mod tests {
         assert_eq!(joins, 2 * processors());
     }
 
-    #[test]
-    fn a_task_may_join_one_of_the_parallel_around_it() {
+    /// Each task has a `parallel` of its own, whose end waits for a task around it. Returns the number
+    /// of those that ended.
+    fn tasks_that_join_those_around(panics: bool) -> usize {
         let directory = tempfile::tempdir().unwrap();
         let pipeline = Pipeline::open(directory.path().join("test.pipeline")).unwrap();
         let within = &pipeline;
@@ -246,13 +250,17 @@ mod tests {
                 around.spawn(move || {
                     begin.send(()).unwrap();
                     let task = given.recv().unwrap();
-                    within.parallel(|parallel| {
-                        // The end of `parallel` waits for it.
-                        parallel.spawn(move || {
-                            task.join();
-                            end.send(()).unwrap();
+                    let inner = catch_unwind(AssertUnwindSafe(|| {
+                        within.parallel(|parallel| {
+                            // The end of `parallel` waits for it.
+                            parallel.spawn(move || {
+                                task.join();
+                                end.send(()).unwrap();
+                            });
+                            assert!(!panics, "as planned");
                         });
-                    });
+                    }));
+                    assert_eq!(inner.is_err(), panics);
                 });
                 gives.push(give);
             }
@@ -264,6 +272,16 @@ mod tests {
             }
         });
         drop(end);
-        assert_eq!(ended.iter().count(), processors());
+        ended.iter().count()
+    }
+
+    #[test]
+    fn a_task_may_join_one_of_the_parallel_around_it() {
+        assert_eq!(tasks_that_join_those_around(false), processors());
+    }
+
+    #[test]
+    fn a_panic_beside_a_task_that_waits_hangs_nothing() {
+        assert_eq!(tasks_that_join_those_around(true), processors());
     }
 }

@@ -185,7 +185,7 @@ impl Search<'_> {
 }
 
 /// True for a path that leads to nothing, or through a file.
-fn is_not_there(error: &io::Error) -> bool {
+pub(super) fn is_not_there(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 

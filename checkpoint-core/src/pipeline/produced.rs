@@ -19,6 +19,7 @@ use super::copies::Copies;
 use super::decide::Kept;
 use super::files::{Files, Look, Seen, has_times_of_stores, hash, look, look_for_good, open};
 use super::key::ProducedFile;
+use super::pattern::is_not_there;
 use super::project::{Project, real};
 use super::report::Reason;
 use crate::error::Error;
@@ -144,9 +145,7 @@ pub(super) fn stale<'f>(declared: &Declared, before: &Before, former: &'f Facts)
 /// there.
 fn facts(path: &Path, now: SystemTime) -> io::Result<Option<Seen>> {
     let file = match open(path) {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
+        Err(error) if is_not_there(&error) => return Ok(None),
         // Another thing has its place. The same error of the system is another one.
         Err(error) if error.kind() == ErrorKind::InvalidInput && error.raw_os_error().is_none() => {
             return Ok(None);
@@ -239,7 +238,7 @@ pub(super) fn collect(
     for (name, path) in declared {
         let failed = |error: io::Error| format!("{name}, which it produces: {error}");
         let file = match open(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(error) if is_not_there(&error) => {
                 // A part of what the checkpoints count on is gone.
                 if former.is_some_and(|former| former.contains_key(name)) {
                     return Err(Refused::Stale(name.clone()));
@@ -348,7 +347,7 @@ pub(super) fn compare(
 fn content(files: &mut Files, path: &Path) -> Result<Option<String>, Error> {
     match files.look(path) {
         Ok(look) => Ok(Some(look.seen.hash)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if is_not_there(&error) => Ok(None),
         Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(Some(String::new())),
         Err(source) => Err(Error::io("read", path, source)),
     }

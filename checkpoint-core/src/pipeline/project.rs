@@ -4,6 +4,8 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use super::pattern::is_not_there;
+
 /// The beginning of the name of a file outside of the project that was given by a relative path.
 const OUTSIDE: &str = "./";
 
@@ -80,8 +82,8 @@ impl Project {
     pub(super) fn is_missing(&self, name: &str, directory: Option<&Path>) -> bool {
         let start = if name.starts_with(OUTSIDE) { directory } else { Some(&*self.root) };
         let is_known = Path::new(name).is_absolute() || start.is_some_and(Path::is_dir);
-        is_known
-            && self.path_of(name, directory).is_some_and(|path| path.try_exists().is_ok_and(|exists| !exists))
+        let is_there = |path: PathBuf| path.try_exists().unwrap_or_else(|error| !is_not_there(&error));
+        is_known && self.path_of(name, directory).is_some_and(|path| !is_there(path))
     }
 }
 

@@ -1,11 +1,12 @@
 //! Requests to run a step again: files under `redo/` that are named after the step. The user leaves
-//! one. The program renames it to `STEP@taken` when it begins the work, and removes it at the end:
+//! `STEP`. The program renames it to `STEP@taken` when it begins the work, and removes it at the end:
 //! so a request during the work is another one, and a failed or killed run has not lost its own. A step
-//! that is forced without a request has a `STEP@taken` as well. New forced work begins without the
-//! checkpoints of the step's own; work for a request that was taken goes on from them.
+//! that is forced without a request gets one too. New forced work begins without the checkpoints of
+//! the step's own: they go before the request is taken. Work for a request that was taken goes on from
+//! them.
 //!
 //! A request is for the steps that depend on its step too. When a forced step is done, whatever
-//! forced it, the program leaves a `STEP@taken` for each step with a kept version that took an
+//! forced it, the program leaves a `STEP@left` for each step with a kept version that took an
 //! output of it. It removes the step's own request only then. Each of these steps does the same at
 //! its end. So whenever a run ends, each step that still has to be run again has a request, or a
 //! step before it has one. A request for a step that the program no longer has stays, until it is
@@ -30,12 +31,23 @@ fn taken(pipeline: &Path, step: &str) -> PathBuf {
     pipeline.join(FOLDER).join(format!("{}{TAKEN}", folder(step)))
 }
 
-const TAKEN: &str = "@taken";
+/// The request that a step left which this one depends on.
+fn left(pipeline: &Path, step: &str) -> PathBuf {
+    pipeline.join(FOLDER).join(format!("{}{LEFT}", folder(step)))
+}
 
-/// The step of a request, taken or not.
+const TAKEN: &str = "@taken";
+const LEFT: &str = "@left";
+
+/// The step of a request of any kind.
 fn step_of(file: &OsStr) -> Option<String> {
     let file = file.to_str()?;
-    name_of(OsStr::new(file.strip_suffix(TAKEN).unwrap_or(file)))
+    let step = file.strip_suffix(TAKEN).or_else(|| file.strip_suffix(LEFT));
+    name_of(OsStr::new(step.unwrap_or(file)))
+}
+
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// The steps with a request, also one that a run took and did not fulfil.
@@ -57,10 +69,23 @@ pub(super) fn ask(pipeline: &Path, step: &str) -> Result<bool, Error> {
     create(pipeline, &place(pipeline, step))
 }
 
-/// Leaves a request for a step that depends on one that is done, as if this run had taken it. So a
-/// user's request is another one. `false` if there is one already.
-pub(super) fn leave(pipeline: &Path, step: &str) -> Result<bool, Error> {
-    create(pipeline, &taken(pipeline, step))
+/// Leaves a request for a step that depends on one that is done. In a pipeline that is not shared no
+/// process works for the request that an earlier run took: it stands for this one too.
+pub(super) fn leave(pipeline: &Path, step: &str, is_shared: bool) -> Result<(), Error> {
+    if !is_shared && is_there(&taken(pipeline, step)) {
+        return Ok(());
+    }
+    create(pipeline, &left(pipeline, step)).map(drop)
+}
+
+/// Takes back what a step left that this one no longer depends on.
+pub(super) fn take_back(pipeline: &Path, step: &str) -> Result<(), Error> {
+    remove(&left(pipeline, step)).map(drop)
+}
+
+/// True if there is a request for which no work has begun.
+pub(super) fn is_waiting(pipeline: &Path, step: &str) -> bool {
+    is_there(&place(pipeline, step)) || is_there(&left(pipeline, step))
 }
 
 /// Creates the file of a request. `false` if it is there already.
@@ -92,25 +117,30 @@ fn create_folder(pipeline: &Path) -> io::Result<()> {
     }
 }
 
-/// Takes a request for the work that begins. Later requests are others.
+/// Takes the requests for the work that begins. Later requests are others.
 pub(super) fn take(pipeline: &Path, step: &str) -> Result<(), Error> {
-    let path = place(pipeline, step);
-    match fs::rename(&path, taken(pipeline, step)) {
-        // An earlier run took or left it, or the step is forced without one.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome.map_err(|source| Error::writing("rename", &path, source)),
+    for path in [place(pipeline, step), left(pipeline, step)] {
+        match fs::rename(&path, taken(pipeline, step)) {
+            // An earlier run took it, or the step is forced without one.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            outcome => outcome.map_err(|source| Error::writing("rename", &path, source))?,
+        }
     }
+    Ok(())
 }
 
-/// Takes the request for the forced work that begins, or leaves one as if it was taken: a run that is
-/// killed, or that fails, has not lost it. `true` if it is new, `false` if earlier work had begun for
-/// it.
-pub(super) fn begin(pipeline: &Path, step: &str) -> Result<bool, Error> {
-    let path = place(pipeline, step);
-    match fs::rename(&path, taken(pipeline, step)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(pipeline, &taken(pipeline, step)),
-        renamed => renamed.map(|()| true).map_err(|source| Error::writing("rename", &path, source)),
+/// Takes the request for the forced work that begins; without one, it makes one first. A run that is
+/// killed, or that fails, has not lost it. `forget` removes what earlier work left behind, if the
+/// request is new. A kill in between has the next run do so again.
+pub(super) fn begin(pipeline: &Path, step: &str, forget: impl FnOnce()) -> Result<(), Error> {
+    let mut noted = Ok(());
+    if !is_there(&taken(pipeline, step)) && !is_there(&place(pipeline, step)) {
+        noted = create(pipeline, &left(pipeline, step)).map(drop);
     }
+    if noted.is_err() || is_waiting(pipeline, step) {
+        forget();
+    }
+    noted.and_then(|()| take(pipeline, step))
 }
 
 /// Removes the request that the work fulfilled.
@@ -120,8 +150,11 @@ pub(super) fn done(pipeline: &Path, step: &str) -> Result<(), Error> {
 
 /// Takes a request back. `false` if there is none.
 pub(super) fn withdraw(pipeline: &Path, step: &str) -> Result<bool, Error> {
-    let (was_asked, was_taken) = (remove(&place(pipeline, step))?, remove(&taken(pipeline, step))?);
-    Ok(was_asked || was_taken)
+    let mut was_there = false;
+    for path in [place(pipeline, step), left(pipeline, step), taken(pipeline, step)] {
+        was_there |= remove(&path)?;
+    }
+    Ok(was_there)
 }
 
 fn remove(path: &Path) -> Result<bool, Error> {
@@ -173,6 +206,34 @@ mod tests {
         assert!(run(&path, failure) && run(&path, failure));
         assert!(withdraw(&path, "a").unwrap() && !withdraw(&path, "a").unwrap());
         assert!(!run(&path, || Ok(1)));
+    }
+
+    #[test]
+    fn forced_work_forgets_before_its_request_is_taken() {
+        for is_asked in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path();
+            if is_asked {
+                assert!(create(path, &place(path, "a")).unwrap());
+            }
+            let forgets = || {
+                let mut forgets = false;
+                begin(path, "a", || forgets = true).unwrap();
+                forgets
+            };
+            let killed =
+                std::panic::catch_unwind(|| begin(path, "a", || std::panic::resume_unwind(Box::new(()))));
+            assert!(killed.is_err());
+            assert!(forgets(), "the killed run may have forgotten nothing");
+            assert!(!forgets(), "this run goes on with it");
+            // A step before it ran again. In a shared pipeline the work may still go on elsewhere.
+            leave(path, "a", false).unwrap();
+            assert!(!forgets());
+            leave(path, "a", true).unwrap();
+            assert!(forgets() && !forgets());
+            done(path, "a").unwrap();
+            assert!(asked(path).unwrap().is_empty());
+        }
     }
 
     /// Runs steps in a row, each from the output of the one before, until one fails. Returns those

@@ -122,7 +122,7 @@ impl Mirroring {
     }
 
     /// Refuses to go on from what a mirror has more, where that is what this directory left: it went
-    /// back, or it is a branch, and the mirror is that of the run that it parted from.
+    /// back, or it is empty, and the mirror is that of the run from which it branches.
     fn check_is_ours(&self, writer: &Writer, start: &Start, origin: Option<&Origin>) -> Result<(), Error> {
         let Standing::Ahead { near } = start.standing else { return Ok(()) };
         let Some(near) = near else {
@@ -140,7 +140,7 @@ impl Mirroring {
         let there = start.home.generations()?;
         let more = there.iter().filter(|generation| **generation > near);
         let aside: BTreeSet<u64> = writer.home().rewound()?.into_iter().collect();
-        if self.records.is_branch_at(near)? || more.into_iter().any(|generation| aside.contains(generation)) {
+        if more.into_iter().any(|generation| aside.contains(generation)) {
             let (path, mirror) = (writer.path().to_owned(), self.path.clone());
             let newest_there = there.last().copied().unwrap_or(near);
             return Err(Error::MirrorApart { path, mirror, newest: near, newest_there });

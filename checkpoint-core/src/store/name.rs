@@ -186,9 +186,9 @@ pub(crate) fn of_branch(generation: u64) -> String {
     format!("{generation:0DIGITS$}{BRANCH_SUFFIX}")
 }
 
-/// True if [`of_branch`] makes that name.
-pub(crate) fn is_branch(name: &OsStr) -> bool {
-    number(name, BRANCH_SUFFIX).is_some()
+/// The generation with such a note, if [`of_branch`] makes that name.
+pub(crate) fn branch(name: &OsStr) -> Option<u64> {
+    number(name, BRANCH_SUFFIX)
 }
 
 /// Between the number of a generation that is there and that of its parent.
@@ -360,7 +360,7 @@ mod tests {
         }
         assert_eq!(rewind(OsStr::new(&of_rewind(42))), Some(42));
         assert_eq!(rewind(OsStr::new("42.rewind")), None);
-        assert!(is_branch(OsStr::new(&of_branch(42))) && !is_branch(OsStr::new("42.branch")));
+        assert_eq!([&*of_branch(42), "42.branch"].map(|name| branch(OsStr::new(name))), [Some(42), None]);
         assert_eq!(parent(OsStr::new(&of_parent(43, 42))), Some((43, 42)));
         for name in ["43.parent-42".to_owned(), of_parent(42, 42), of_parent(43, 42) + "x"] {
             assert_eq!(parent(OsStr::new(&name)), None, "{name}");

@@ -303,8 +303,8 @@ impl Writer {
         }
     }
 
-    /// Removes all generations after this one, and makes that durable. The oldest goes first: where
-    /// that is cut short, a load finds the one that was the newest.
+    /// Removes all generations after this one, and makes that durable. The newest goes last, after a
+    /// sync: where that is cut short, a load finds it.
     pub(crate) fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
         self.guard().check()?;
         let generations = self.home().generations()?;
@@ -320,20 +320,27 @@ impl Writer {
             let path = self.home().location(pinned);
             return Err(Error::NotDiscarded { path, generation: pinned });
         }
-        for newer in newer {
-            let path = self.home().location(newer);
-            match self.claim.remove(newer) {
-                Ok(true) => self.forget(newer),
-                Ok(false) => return Err(Error::NotDiscarded { path, generation: newer }),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => self.forget(newer),
-                Err(source) => {
-                    // Another program may have taken the place over.
-                    self.guard().check()?;
-                    return Err(Error::writing("remove", &path, source));
-                }
-            }
+        if let Some((newest, older)) = newer.split_last() {
+            older.iter().try_for_each(|older| self.discard(*older))?;
+            self.claim.sync()?;
+            self.discard(*newest)?;
         }
         self.claim.sync()
+    }
+
+    fn discard(&mut self, generation: u64) -> Result<(), Error> {
+        let path = self.home().location(generation);
+        match self.claim.remove(generation) {
+            Ok(true) => self.forget(generation),
+            Ok(false) => return Err(Error::NotDiscarded { path, generation }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.forget(generation),
+            Err(source) => {
+                // Another program may have taken the place over.
+                self.guard().check()?;
+                return Err(Error::writing("remove", &path, source));
+            }
+        }
+        Ok(())
     }
 
     /// Makes a generation the newest, and sets those after it aside.

@@ -1,6 +1,6 @@
 //! Makes the output of a step, or takes that of a version, and saves what there is to save.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fs;
 use std::io::ErrorKind;
@@ -17,6 +17,7 @@ use crate::base::warnings::warn;
 use crate::container::Metadata;
 use crate::error::Error;
 use crate::pipeline::builder::Workshop;
+use crate::pipeline::commands::InStep;
 use crate::pipeline::decide::{Kept, RECORD, Version};
 use crate::pipeline::files::Look;
 use crate::pipeline::folder::folder;
@@ -132,7 +133,11 @@ impl Step<'_> {
             (Saved::new(&self.produced, &before), &self.pipeline.project),
             &self.pipeline.workshop,
         );
-        let value = match catch_unwind(AssertUnwindSafe(|| work(&context))) {
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            let _in_step = InStep::begin();
+            work(&context)
+        }));
+        let value = match worked {
             Ok(Ok(value)) => value,
             Ok(Err(error)) => {
                 let error = error.into();
@@ -159,8 +164,7 @@ impl Step<'_> {
         }
         self.check_made(&inputs)?;
         let continued = context.continued();
-        let mut changed: BTreeSet<String> =
-            inputs.changed().map_err(|error| self.failed(error))?.into_iter().collect();
+        let mut changed = inputs.changed();
         changed.extend(continued.iter().flat_map(|notes| notes.written.iter().cloned()));
         for path in &changed {
             warn(format!(
@@ -265,14 +269,13 @@ impl Step<'_> {
         if !self.pipeline.book().marks.is_forced(&self.name) {
             return self.settle_request(requests::take);
         }
-        match requests::begin(self.pipeline.path(), &self.name) {
-            Ok(true) => remove_progress(&self.pipeline.workshop, &self.name, |_| true),
-            Ok(false) => {}
-            Err(error) => warn(format!(
+        let forget = || remove_progress(&self.pipeline.workshop, &self.name, |_| true);
+        if let Err(error) = requests::begin(self.pipeline.path(), &self.name, forget) {
+            warn(format!(
                 "step {} is forced, and that cannot be noted: if this run ends before it is done, the next run may \
                  reuse it: {error}",
                 self.name
-            )),
+            ));
         }
     }
 
@@ -304,20 +307,14 @@ impl Step<'_> {
             }
             book.left.entry(step.clone()).or_default().insert(self.name.clone());
             drop(book);
-            match requests::leave(self.pipeline.path(), step) {
-                // In a shared pipeline another process may be at it.
-                Ok(true) if !self.pipeline.workshop.shared => {
-                    remove_progress(&self.pipeline.workshop, step, |_| true);
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    warn(format!(
-                        "step {step}, which depends on step {}, cannot be noted: if this run ends before it is \
+            let is_shared = self.pipeline.workshop.shared;
+            if let Err(error) = requests::leave(self.pipeline.path(), step, is_shared) {
+                warn(format!(
+                    "step {step}, which depends on step {}, cannot be noted: if this run ends before it is \
                      done, the next run may reuse it: {error}",
-                        self.name
-                    ));
-                    are_left = false;
-                }
+                    self.name
+                ));
+                are_left = false;
             }
         }
         are_left
@@ -329,12 +326,12 @@ impl Step<'_> {
         let by = self.pipeline.book().left.get(&self.name).cloned();
         let is_moot = by.is_some_and(|by| !by.iter().any(|step| self.key.inputs.contains_key(step)));
         if is_moot && !self.pipeline.workshop.shared && !self.pipeline.commands.redo.contains(&self.name) {
-            self.settle_request(requests::done);
+            self.settle_request(requests::take_back);
         }
     }
 
     /// True if the step may have a request that is for this run.
-    fn is_asked(&self) -> bool {
+    pub(super) fn is_asked(&self) -> bool {
         let book = self.pipeline.book();
         let is_left = book.marks.is_forced(&self.name) || book.left.contains_key(&self.name);
         is_left || self.pipeline.commands.redo.contains(&self.name)
@@ -436,7 +433,7 @@ impl Step<'_> {
 }
 
 /// Removes the checkpoints inside a step whose directories have such names.
-fn remove_progress(workshop: &Workshop, step: &str, goes: impl Fn(&str) -> bool) {
+pub(super) fn remove_progress(workshop: &Workshop, step: &str, goes: impl Fn(&str) -> bool) {
     let Ok(entries) = fs::read_dir(workshop.path.join(name::PROGRESS)) else { return };
     let of_step = format!("{}@", folder(step));
     for entry in entries.flatten() {

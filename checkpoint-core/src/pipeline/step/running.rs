@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::making::remove_progress;
 use super::{Step, StepContext};
 use crate::error::Error;
-use crate::pipeline::boot;
 use crate::pipeline::builder::Workshop;
 use crate::pipeline::decide::{Choice, Kept, Version, decide, kept};
 use crate::pipeline::folder::place_of;
@@ -15,6 +15,7 @@ use crate::pipeline::output::{self, Output};
 use crate::pipeline::parallel::wait_for;
 use crate::pipeline::produced::compare;
 use crate::pipeline::report::{Outcome, Reason, StepEvent};
+use crate::pipeline::{boot, requests};
 use crate::run::checkpointer::Checkpointer;
 use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
@@ -145,7 +146,8 @@ impl Step<'_> {
             let (Choice::Reuse(version, _) | Choice::Accept(version)) = &choice else { break choice };
             // Copies that turned out to be damaged take the version with them.
             if !version.restore.is_empty() {
-                self.remove_progress_of_others();
+                // All progress, also that of the same key, counts on the files that are replaced.
+                remove_progress(&self.pipeline.workshop, &self.name, |_| true);
             }
             let (number, lost) = (version.number, self.restore(version, &kept)?);
             if !lost.is_empty() {
@@ -234,6 +236,11 @@ impl Step<'_> {
             Choice::Accept(_) => false,
         };
         if !self.pipeline.workshop.shared || !may_be_its {
+            return choice;
+        }
+        // What another process fulfilled is gone before it gives the step free: this one came later.
+        let is_run = matches!(choice, Choice::Run(_));
+        if is_run && self.is_asked() && requests::is_waiting(self.pipeline.path(), &self.name) {
             return choice;
         }
         let at_open = self.pipeline.at_open.get(&self.name).copied().unwrap_or(0);

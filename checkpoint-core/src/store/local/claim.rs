@@ -98,30 +98,29 @@ impl DirectoryClaim {
             return Ok(None);
         }
         self.pinned.remove(&generation);
-        if self.parents.contains(&generation) && !self.directory.has_pin(generation) {
-            // Before its name goes: a process that is killed in between has lost none of them.
-            self.leave_children(generation);
-        }
         let known = self.files().take(generation);
         let place = self.directory.location(generation);
-        let rename = || self.directory.retire(generation, self.durable);
-        let (retired, known) = Known::renamed(known, (&*self.directory.disk, &place), rename)?;
+        let (directory, durable, parents) = (&self.directory, self.durable, &mut self.parents);
+        let is_parent = parents.contains(&generation);
+        // Before its name goes: a process that is killed in between has lost none of them.
+        let before = is_parent.then_some(|| leave_children(directory, generation, durable, parents));
+        let rename = || directory.retire(generation, durable, before);
+        let (retired, known) = Known::renamed(known, (&*directory.disk, &place), rename)?;
         if retired.is_none() && self.directory.has_pin(generation) {
             self.pinned.insert(generation);
         }
         Ok(retired.map(|path| Retired { path, known }))
     }
+}
 
-    /// Leaves the generations that are aside, and that go by one that is to go, to the one before
-    /// it.
-    fn leave_children(&mut self, generation: u64) {
-        let left = self.directory.leave_children(generation, self.durable);
-        match left.and_then(|()| self.directory.parents()) {
-            Ok(parents) => self.parents = parents,
-            Err(error) => warn(format!(
-                "a rewind to what went on from generation {generation} brings back no older ones: {error}"
-            )),
-        }
+/// Leaves the generations that are aside, and that go by one that is to go, to the one before it.
+fn leave_children(directory: &Directory, generation: u64, durable: bool, parents: &mut BTreeSet<u64>) {
+    let left = directory.leave_children(generation, durable);
+    match left.and_then(|()| directory.parents()) {
+        Ok(now) => *parents = now,
+        Err(error) => warn(format!(
+            "a rewind to what went on from generation {generation} brings back no older ones: {error}"
+        )),
     }
 }
 

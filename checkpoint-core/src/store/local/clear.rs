@@ -82,7 +82,7 @@ impl Directory {
         };
         // A program that pins the generation holds it for a moment.
         for _ in 0..ATTEMPTS {
-            match self.retire(generation, true).transpose() {
+            match self.retire(generation, true, None::<fn()>).transpose() {
                 Some(taken) => return remove(taken),
                 None => self.refuse(self.pinned(&[generation]))?,
             }
@@ -100,7 +100,7 @@ impl Directory {
         self.remove_names(|name| {
             name::pinned(name).is_some()
                 || name::rewind(name).is_some()
-                || name::is_branch(name)
+                || name::branch(name).is_some()
                 || name::parent(name).is_some()
                 || name::is_of_mirror(name)
                 || [name::HALT, name::REQUEUE].map(OsStr::new).contains(&name)

@@ -75,13 +75,25 @@ impl Directory {
 
     /// Takes the name of a generation away, and returns the temporary name of its file. `None`
     /// where it stays, because it is pinned, or another program reads it; a later call may succeed.
-    pub(super) fn retire(&self, generation: u64, durable: bool) -> io::Result<Option<PathBuf>> {
+    /// `before` runs once neither is the case.
+    pub(super) fn retire(
+        &self,
+        generation: u64,
+        durable: bool,
+        before: Option<impl FnOnce()>,
+    ) -> io::Result<Option<PathBuf>> {
         // A program that pins the generation holds it too: so either the pin exists by now, or it
         // is refused.
         let _held = match self.disk.hold(&self.location(generation), false) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             held => held?,
         };
+        if let Some(before) = before {
+            if self.is_pinned(generation, &self.location(generation)) {
+                return Ok(None);
+            }
+            before();
+        }
         self.take_name(generation, durable)
     }
 

@@ -47,6 +47,7 @@ pub(super) fn compare(
     protection: &Protection,
 ) -> Result<Comparison, Error> {
     let (here, there) = (near.generations()?, far.generations()?);
+    let branched_at = records.branched_at()?;
     let records = records.all()?;
     if there.is_empty() && records.iter().any(|record| record.has_arrived) {
         warn(format!(
@@ -57,7 +58,13 @@ pub(super) fn compare(
     }
     let newest = newest(far, &there)?;
     let mut both = Both { near, far, records, protection, damaged: BTreeSet::new() };
-    let standing = standing(&mut both, &here, &there)?;
+    let standing = match (branched_at, there.last()) {
+        (Some(root), Some(far)) if both.records.is_empty() && !both.has_own(root, &here)? => {
+            // It never sent any there: the mirror is that of the run from which it branched.
+            Standing::Apart { near: here.last().copied().unwrap_or(root), far: *far }
+        }
+        _ => standing(&mut both, &here, &there)?,
+    };
     Ok(Comparison { standing, near: here, far: there, newest, damaged: both.damaged })
 }
 
@@ -99,6 +106,17 @@ pub(super) fn likeness(home: &dyn Home, generation: u64) -> Result<Option<Likene
 }
 
 impl Both<'_> {
+    /// True if both levels have a generation that the near level, a branch, saved after this one.
+    fn has_own(&self, root: u64, here: &[u64]) -> Result<bool, Error> {
+        for generation in here.iter().copied().rev().take_while(|generation| *generation > root) {
+            let own = self.near(generation)?;
+            if own.is_some() && own == self.far(generation)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn is_damaged(&self, home: &dyn Home, generation: u64) -> Result<bool, Error> {
         let condition = examine_at(home, generation, self.protection);
         if let Ok(Condition::Damaged(error)) = &condition {

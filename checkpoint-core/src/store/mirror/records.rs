@@ -13,6 +13,7 @@
 //! record is an old one under another name.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,11 +52,8 @@ impl Records {
 
     /// The records, oldest first.
     pub(super) fn all(&self) -> Result<Vec<Record>, Error> {
-        let names = match self.disk.list(&self.directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            names => names.map_err(|source| Error::io("list", &self.directory, source))?,
-        };
-        let record = |name: &std::ffi::OsString| {
+        let names = self.names()?;
+        let record = |name: &OsString| {
             let (generation, has_arrived, file) = name::mirrored(name, &self.key)?;
             Some(Record { generation, likeness: Likeness::from_name(file)?, has_arrived })
         };
@@ -64,11 +62,16 @@ impl Records {
         Ok(records)
     }
 
-    /// True if the directory was made of this generation of another one, and never sent any to the
-    /// mirror: what that has more is of the other run.
-    pub(crate) fn is_branch_at(&self, generation: u64) -> Result<bool, Error> {
-        let is_branch = self.disk.exists(&self.directory.join(name::of_branch(generation)));
-        Ok(is_branch && self.all()?.is_empty())
+    fn names(&self) -> Result<Vec<OsString>, Error> {
+        match self.disk.list(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            names => names.map_err(|source| Error::io("list", &self.directory, source)),
+        }
+    }
+
+    /// The generation of another directory that this one was made of; `None` if it was made of none.
+    pub(super) fn branched_at(&self) -> Result<Option<u64>, Error> {
+        Ok(self.names()?.iter().filter_map(|name| name::branch(name)).max())
     }
 
     /// Records, durably, that a generation is about to get its name at the mirror, which has these.

@@ -53,7 +53,7 @@ impl Mirror {
         self.check()?;
         let newer_of = |level: &dyn Home| -> Result<Vec<u64>, Error> {
             let all = level.generations()?;
-            Ok(all.into_iter().rev().take_while(|newer| *newer > generation).collect())
+            Ok(all.into_iter().filter(|newer| *newer > generation).collect())
         };
         let newer = newer_of(&**self.home())?;
         // Both levels keep what is pinned: nothing is removed in vain.
@@ -62,7 +62,12 @@ impl Mirror {
                 return Err(Error::NotDiscarded { path: level.location(pinned), generation: pinned });
             }
         }
-        let removed = newer.into_iter().try_for_each(|newer| self.discard(newer));
+        let removed = newer.split_last().map_or(Ok(()), |(newest, older)| {
+            // The newest goes last: where this is cut short, no older one is taken for it.
+            older.iter().try_for_each(|older| self.discard(*older))?;
+            self.claim.sync()?;
+            self.discard(*newest)
+        });
         let synced = removed.and_then(|()| self.claim.sync());
         // Some may be removed, whatever the outcome.
         self.newest = self.newest()?;

@@ -124,3 +124,54 @@ fn a_power_cut_in_a_rewind_changes_nothing_in_the_tree() {
         }
     }
 }
+
+#[test]
+fn a_power_cut_in_retention_leaves_each_generation_its_parent() {
+    let disk = SimulatedDisk::new(Image::new());
+    let mut checkpoints = builder(&disk).keep_last(9).open().unwrap();
+    (1..=4).for_each(|state| _ = checkpoints.save(&state).unwrap());
+    checkpoints.rewind(3).unwrap();
+    (5..=6).for_each(|state| _ = checkpoints.save(&state).unwrap());
+    drop(checkpoints);
+
+    // The generation 3, by which 4 goes, is retired, and 2 is kept.
+    let disk = SimulatedDisk::new(disk.live());
+    let mut checkpoints = builder(&disk).keep_last(1).keep_every(2).open().unwrap();
+    checkpoints.load().unwrap();
+    checkpoints.save(&7).unwrap();
+    drop(checkpoints);
+    assert_eq!(tree(&disk.live()), (vec![2, 6, 7], vec![(4, 2)]));
+    let (base, events) = disk.record();
+    let (mut cut, mut random) = (Cut::new(&base), Random(7));
+    for event in &events {
+        if cut.advance(event) {
+            cut.states(LIMITS, &mut random, |image| {
+                let (image, back) = rewound(image, 4);
+                back.unwrap();
+                let (there, _) = tree(&image);
+                assert!(there.contains(&2) && there.ends_with(&[4]), "{there:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_in_a_discard_leaves_the_newest_or_the_target() {
+    let disk = SimulatedDisk::new(Image::new());
+    let mut checkpoints = builder(&disk).keep_last(9).open().unwrap();
+    (1..=5).for_each(|state| _ = checkpoints.save(&state).unwrap());
+    drop(checkpoints);
+    let disk = SimulatedDisk::new(disk.live());
+    builder(&disk).keep_last(9).open().unwrap().discard_newer(1).unwrap();
+    assert_eq!(tree(&disk.live()).0, [1]);
+    let (base, events) = disk.record();
+    let (mut cut, mut random) = (Cut::new(&base), Random(7));
+    for event in &events {
+        if cut.advance(event) {
+            cut.states(LIMITS, &mut random, |image| {
+                let loaded = builder(&SimulatedDisk::new(image)).open().unwrap().load().unwrap();
+                assert!(matches!(loaded, Some(1 | 5)), "{loaded:?}");
+            });
+        }
+    }
+}
