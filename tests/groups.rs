@@ -15,8 +15,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::{inside, once_more, run as run_program};
-use checkpointed::group::{GroupCheckpointer, Meeting, Threads};
-use checkpointed::{Checkpointer, Error, checkpointed};
+use checkpointed::group::{Alone, GroupCheckpointer, Meeting, Threads};
+use checkpointed::{Checkpointer, Error, checkpointed, inspect};
 
 const RANK: &str = "GROUP_RANK";
 const SIZE: usize = 3;
@@ -338,7 +338,7 @@ fn nothing_is_discarded_for_a_generation_that_is_damaged() {
 fn a_single_program_discards_nothing_of_a_group() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("run.ckpt");
-    let mut group = Checkpointer::<u64>::builder(&path).open_group(checkpointed::group::Alone).unwrap();
+    let mut group = Checkpointer::<u64>::builder(&path).open_group(Alone).unwrap();
     for step in 1..=2 {
         group.save(&step).unwrap();
     }
@@ -347,4 +347,28 @@ fn a_single_program_discards_nothing_of_a_group() {
     let error = checkpoints.discard_newer(1).unwrap_err();
     assert!(matches!(error, Error::OtherKind { of_group: true, .. }), "{error}");
     assert_eq!(checkpoints.generations().unwrap(), [1, 2]);
+}
+
+#[test]
+fn a_group_can_be_copied_while_it_saves() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    let open = |path: &Path| Checkpointer::<u64>::builder(path).keep_last(1).open_group(Alone).unwrap();
+    let mut run = open(&path);
+    run.save(&1).unwrap();
+    thread::scope(|scope| {
+        let copying = scope.spawn(|| {
+            for number in 0..20 {
+                let copy = parent.path().join(format!("copy-{number}.ckpt"));
+                inspect::copy(&path, &copy).unwrap();
+                assert!(open(&copy).load().unwrap().is_some());
+            }
+        });
+        let mut state = 1;
+        while !copying.is_finished() {
+            state += 1;
+            run.save(&state).unwrap();
+        }
+        copying.join().unwrap();
+    });
 }

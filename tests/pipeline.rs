@@ -388,6 +388,12 @@ fn a_failed_step_can_be_tried_again_in_the_same_run() {
     assert_eq!((attempts, *fetched.load().unwrap()), (3, 2));
     let twice = pipeline.step("fetch").run(|_| Ok::<u64, Error>(1));
     assert!(matches!(twice, Err(Error::StepTwice { .. })), "{twice:?}");
+    // One that is only explained after its failure stays a step of the program.
+    let other = path.with_extension("other");
+    let forced = Pipeline::open(&other).unwrap().force("fetch");
+    forced.step("fetch").run(|_| Err::<u64, _>("the network is down")).unwrap_err();
+    forced.step("fetch").explain::<u64>().unwrap();
+    forced.finish().unwrap();
     let twice = pipeline.step("fetch").run(|_| Ok::<u64, Error>(1));
     assert!(matches!(twice, Err(Error::StepTwice { .. })), "its error is none of the step: {twice:?}");
     let reports = pipeline.finish().unwrap();

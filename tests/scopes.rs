@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use checkpointed::reports::Decision;
 use checkpointed::{Error, Schedule, Scopes, checkpointed};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -216,6 +217,56 @@ fn a_run_that_did_not_come_back_to_its_scopes_is_not_at_its_end() {
     let mut outer = scopes.enter::<u32>("outer").unwrap();
     assert_eq!(outer.restored(), Some(1));
     assert_eq!(outer.enter::<u32>("inner").unwrap().restored(), Some(3));
+}
+
+#[test]
+fn a_save_that_is_due_on_the_way_back_waits_for_the_inner_scope() {
+    let (_parent, path) = nowhere();
+    {
+        let mut scopes = Scopes::open(&path).unwrap();
+        let mut outer = scopes.enter::<u32>("outer").unwrap();
+        outer.keep(&1).unwrap();
+        outer.enter::<u32>("inner").unwrap().save(&3).unwrap();
+    }
+    let always = || {
+        let mut scopes = Scopes::builder(&path).schedule(Schedule::every_steps(1)).open().unwrap();
+        assert!(scopes.restore().unwrap());
+        scopes
+    };
+    let mut scopes = always();
+    let mut outer = scopes.enter::<u32>("outer").unwrap();
+    assert_eq!(outer.save_if_due(&1).unwrap(), Decision::NotDue);
+    outer.keep(&1).unwrap();
+    let mut inner = outer.enter::<u32>("inner").unwrap();
+    assert_eq!(inner.restored(), Some(3));
+    assert!(inner.save_if_due(&4).unwrap().is_saved());
+    drop(inner);
+    assert!(outer.save_if_due(&2).unwrap().is_saved());
+    outer.enter::<u32>("inner").unwrap().save(&5).unwrap();
+    drop(outer);
+    drop(scopes);
+
+    // A program that does not go there any more is told so: it would never save.
+    let mut scopes = always();
+    let mut outer = scopes.enter::<u32>("outer").unwrap();
+    assert_eq!(outer.save_if_due(&2).unwrap(), Decision::NotDue);
+    let error = outer.save_if_due(&3).unwrap_err();
+    assert!(matches!(&error, Error::OtherScope { expected, .. } if expected == "inner"), "{error}");
+    drop(outer);
+    drop(scopes);
+
+    // A stop on the way back needs no save.
+    let mut scopes = always();
+    std::fs::write(path.join("halt"), "").unwrap();
+    let mut outer = scopes.enter::<u32>("outer").unwrap();
+    assert_eq!(outer.save_if_due(&2).unwrap(), Decision::NotDue);
+    assert!(outer.should_stop().is_some());
+    drop(outer);
+    assert!(scopes.finish().unwrap().stopped.is_some());
+    let _ = std::fs::remove_file(path.join("halt"));
+    let mut scopes = restored(&path);
+    let mut outer = scopes.enter::<u32>("outer").unwrap();
+    assert_eq!(outer.enter::<u32>("inner").unwrap().restored(), Some(5));
 }
 
 /// A number that cannot be written if it is 13.

@@ -136,6 +136,9 @@ struct Frame {
     /// The turn in which the function last asked whether it must stop.
     #[serde(skip)]
     asked: u64,
+    /// True if a save that was due was left out on the way back to a scope inside.
+    #[serde(skip)]
+    has_passed: bool,
 }
 
 /// The right of a function to call one with a scope of its own. A restart goes on from the
@@ -269,6 +272,7 @@ impl Scopes {
                     told: BTreeSet::new(),
                     calls,
                     asked: 0,
+                    has_passed: false,
                 }
             }
             Some(expected) if expected.is_of(name, &work) => self.restored.remove(0),
@@ -427,6 +431,14 @@ impl Scopes {
         Err(Error::OtherScope { outer: self.active(), entered, expected })
     }
 
+    /// True, once for each scope, on the way back to a scope inside of it. A program that does not go
+    /// there would never save.
+    fn may_pass(&mut self) -> bool {
+        let is_on_the_way = !self.restored.is_empty();
+        let frame = self.stack.frames.last_mut().filter(|_| is_on_the_way);
+        frame.is_some_and(|frame| !std::mem::replace(&mut frame.has_passed, true))
+    }
+
     /// The name of the active scope; empty outside all scopes.
     fn active(&self) -> String {
         self.stack.frames.last().map(|frame| frame.name.clone()).unwrap_or_default()
@@ -534,6 +546,10 @@ impl<T: Checkpoint> Scope<'_, T> {
 
     /// Saves if the [`Schedule`](crate::Schedule) says so, or if the program is to stop.
     ///
+    /// After a restart the program comes back to the scope inside of which the checkpoint was saved.
+    /// On the way there, each scope may call this once without a save: all that there is to save is in
+    /// that checkpoint. A reason to stop counts as saved then.
+    ///
     /// # Errors
     /// Those of [`save`](Scope::save).
     pub fn save_if_due(&mut self, variables: &T) -> Result<Decision, Error> {
@@ -543,6 +559,10 @@ impl<T: Checkpoint> Scope<'_, T> {
             Turn::Pass(decision) => return Ok(decision),
         };
         let is_for_stop = matches!(why, SaveReason::Stopping(_));
+        if self.scopes.may_pass() {
+            self.scopes.has_saved_for_stop |= is_for_stop;
+            return Ok(Decision::NotDue);
+        }
         self.scopes.check_restored()?;
         self.keep(variables)?;
         let save = |checkpoints: &mut Checkpointer<Stack>, stack: &Stack| {

@@ -52,6 +52,39 @@ impl fmt::Debug for Taker {
 thread_local! {
     /// The settings of the checkpointer that works in this thread.
     static CURRENT: Lasting<Warnings> = const { lasting::nothing() };
+    /// The warnings of this thread that wait, each with its destinations.
+    static WAITING: Lasting<Vec<(Option<Warnings>, Warning)>> = const { lasting::nothing() };
+}
+
+/// While it lives, the warnings of this thread wait: it has a lock that the program's own code, which
+/// takes them, may need.
+pub(crate) struct Held {
+    /// False inside of another one.
+    is_first: bool,
+}
+
+impl Held {
+    pub(crate) fn begin() -> Held {
+        Held {
+            is_first: lasting::look(&WAITING, |waiting| {
+                let is_first = waiting.is_none();
+                waiting.get_or_insert_default();
+                is_first
+            }),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.is_first {
+            return;
+        }
+        for (destinations, warning) in lasting::replace(&WAITING, None).unwrap_or_default() {
+            let _of_then = Scope { before: Some(lasting::replace(&CURRENT, destinations)) };
+            tell(&warning);
+        }
+    }
 }
 
 /// While it lives, the warnings of this thread go to the destinations of a checkpointer.
@@ -89,8 +122,18 @@ pub(crate) fn error(message: impl Into<String>) {
 }
 
 fn tell(warning: &Warning) {
-    let Warnings { to_stderr, taker } =
-        lasting::look(&CURRENT, |current| current.clone()).unwrap_or_default();
+    let current = lasting::look(&CURRENT, |current| current.clone());
+    let waits = lasting::look(&WAITING, |waiting| match waiting {
+        Some(waiting) => {
+            waiting.push((current.clone(), warning.clone()));
+            true
+        }
+        None => false,
+    });
+    if waits {
+        return;
+    }
+    let Warnings { to_stderr, taker } = current.unwrap_or_default();
     // A subscriber is the program's code, and can panic. So can the callback that takes the
     // warnings.
     let _ = caught(|| match warning.is_error {
@@ -145,5 +188,36 @@ pub(crate) fn parse(value: &str) -> Result<Option<bool>, &'static str> {
         "off" => Ok(Some(false)),
         "stderr" => Ok(Some(true)),
         _ => Err("it is `off` or `stderr`"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn warnings_wait_until_a_lock_is_given_back() {
+        let lock = Arc::new(Mutex::new(Vec::new()));
+        let taken = Arc::clone(&lock);
+        let taker = Taker(Arc::new(move |warning| taken.lock().unwrap().push(warning.to_string())));
+        let warnings = Warnings { taker: Some(taker), ..Warnings::default() };
+        {
+            let _outer = Held::begin();
+            let _locked = lock.lock().unwrap();
+            {
+                let _warnings = warnings.enter();
+                let _inner = Held::begin();
+                warn("one");
+            }
+            let _warnings = warnings.enter();
+            error("two");
+        }
+        assert_eq!(*lock.lock().unwrap(), ["one", "two"]);
+        let _warnings = warnings.enter();
+        warn("three");
+        assert_eq!(lock.lock().unwrap().len(), 3);
     }
 }

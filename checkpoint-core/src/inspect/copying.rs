@@ -174,7 +174,11 @@ fn fill_with_one(from: &Path, to: &Path, generation: u64, copied: &mut Copied) -
             let to = to_ranks.join(name);
             create_like(entry, &to)?;
             copy_one(&part, &open(&to), generation, copied)?;
-            copy_small(&entry.join(name::ACCEPTED), &to.join(name::ACCEPTED))?;
+            let accepted = to.join(name::ACCEPTED);
+            // An earlier turn may have copied it.
+            if !accepted.exists() {
+                copy_small(&entry.join(name::ACCEPTED), &accepted)?;
+            }
             disk.sync_directory(&to).map_err(|source| Error::writing("sync", &to, source))
         })?;
         disk.sync_directory(&to_ranks).map_err(|source| Error::writing("sync", &to_ranks, source))?;

@@ -39,6 +39,7 @@ mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,6 +52,7 @@ pub use report::{Outcome, Reason, StepEvent, StepReport};
 pub use step::{Step, StepContext};
 
 use crate::base::callback::Callback;
+use crate::base::warnings::Held;
 use crate::environment::STEPS as VARIABLE;
 use crate::error::Error;
 use crate::stop::StopReason;
@@ -146,16 +148,29 @@ struct Book {
 }
 
 impl Book {
-    /// Declares a step. Returns the name of the other step that has this name, if there is one.
-    fn declare(&mut self, name: &str) -> Option<String> {
+    /// Declares a step. Returns whether it had failed before.
+    ///
+    /// # Errors
+    /// The name of the other step that has this name.
+    fn declare(&mut self, name: &str) -> Result<bool, String> {
         let declared = name.to_lowercase();
-        if let Some(same) = self.names.get(&declared)
-            && (same != name || !self.failed.remove(&declared))
-        {
-            return Some(same.clone());
-        }
+        let had_failed = match self.names.get(&declared) {
+            Some(same) if same != name || !self.failed.contains(&declared) => return Err(same.clone()),
+            same => same.is_some(),
+        };
+        self.failed.remove(&declared);
         self.names.insert(declared, name.to_owned());
-        None
+        Ok(had_failed)
+    }
+
+    /// Takes a declaration back.
+    fn undeclare(&mut self, name: &str, had_failed: bool) {
+        let declared = name.to_lowercase();
+        if had_failed {
+            self.failed.insert(declared);
+        } else {
+            self.names.remove(&declared);
+        }
     }
 }
 
@@ -327,8 +342,9 @@ impl Pipeline {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn files(&self) -> MutexGuard<'_, Files> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    fn files(&self) -> HeldFiles<'_> {
+        let held = Held::begin();
+        HeldFiles { files: self.files.lock().unwrap_or_else(PoisonError::into_inner), _held: held }
     }
 
     fn tell(&self, event: impl FnOnce() -> StepEvent) {
@@ -340,6 +356,28 @@ impl Pipeline {
     fn outputs(&self, step: &str) -> Directory {
         let path = self.path().join(place_of(step));
         Directory::new(&path, Arc::clone(&self.workshop.disk)).guarded(&self.guard)
+    }
+}
+
+/// The hashes of files, which this thread has for itself. Its warnings wait until they are given back:
+/// the program's own code takes them, and may run a step.
+struct HeldFiles<'a> {
+    // Given back first.
+    files: MutexGuard<'a, Files>,
+    _held: Held,
+}
+
+impl Deref for HeldFiles<'_> {
+    type Target = Files;
+
+    fn deref(&self) -> &Files {
+        &self.files
+    }
+}
+
+impl DerefMut for HeldFiles<'_> {
+    fn deref_mut(&mut self) -> &mut Files {
+        &mut self.files
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::decide::record_of;
 use crate::arrays::{Array, ArraySink, Cause};
-use crate::base::warnings::{Warnings, warn};
+use crate::base::warnings::{Held, Warnings, warn};
 use crate::codec::{Failure, Forms, encode};
 use crate::error::Error;
 use crate::run::reader::CheckpointReader;
@@ -73,6 +73,8 @@ impl<T: Checkpoint> Output<T> {
     /// output has its number by now. Another error if the protection refuses the file.
     pub fn load(&self) -> Result<Arc<T>, Error> {
         let _warnings = self.place.warnings.enter();
+        // A function that takes the warnings may load it too.
+        let _held = Held::begin();
         // Held while it is loaded, so that two threads load it only once.
         let mut memory = self.place.lock();
         if let Some(value) = memory.as_deref().and_then(Option::as_ref) {

@@ -44,6 +44,8 @@ pub struct Step<'p> {
     read_back: ReadBack,
     /// True if its name is that of this declaration.
     is_declared: bool,
+    /// True if it had failed before, and is declared again.
+    had_failed: bool,
     /// The first error of the declaration, for `run` to return.
     wrong: Option<Error>,
 }
@@ -71,6 +73,7 @@ impl<'p> Step<'p> {
             keep: KEEP,
             read_back: ReadBack::default(),
             is_declared: false,
+            had_failed: false,
             wrong: None,
         };
         if let Err(error) = pipeline.guard.check_process() {
@@ -89,9 +92,9 @@ impl<'p> Step<'p> {
             return step;
         }
         match pipeline.book().declare(name) {
-            None => step.is_declared = true,
-            Some(same) if same == name => step.wrong = Some(Error::StepTwice { step: same }),
-            Some(_) => {
+            Ok(had_failed) => (step.is_declared, step.had_failed) = (true, had_failed),
+            Err(same) if same == name => step.wrong = Some(Error::StepTwice { step: same }),
+            Err(_) => {
                 let why = "it differs from another only in upper and lower case, which some file systems do not tell apart";
                 step.refuse(why);
             }

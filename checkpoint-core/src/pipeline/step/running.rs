@@ -37,7 +37,7 @@ impl Step<'_> {
         let mut book = self.pipeline.book();
         if self.is_declared {
             // This is not the step's declaration; that may still follow.
-            book.names.remove(&self.name.to_lowercase());
+            book.undeclare(&self.name, self.had_failed);
         }
         let mut marks = book.marks.clone();
         drop(book);

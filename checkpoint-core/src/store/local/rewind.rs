@@ -10,16 +10,17 @@
 //! 40 44 45             rewind to 43 ▶ 40 41 42 43, aside 44←40 45←44
 //! ```
 //!
-//! A load finds a generation after each single step, also after a power cut: the newer ones go
-//! first, from the newest on, and only then do others come back, from the oldest on, each durable
-//! before the next. Where none stays, the target comes back first. Nothing is removed, and a number
-//! that is aside is not used for another generation.
+//! A load finds the newest of before or the target after each single step, also after a power cut,
+//! and none in between: their files that grow with the run may have lost what they count on. First
+//! the target comes back, then those on the way to it; then the newer ones go, the newest of them
+//! last, once all else is durable. Nothing is removed, and a number that is aside is not used for
+//! another generation.
 //!
 //! Invariant: a parent is there or aside, or it is 0. So those that a removal takes away leave
 //! their parent to their children first. The parent of a generation that is there is the next lower
-//! one there. A target that comes back first stands beside generations of other runs for a moment:
-//! two empty files, `<20 digits>.parent-<parent>`, keep the parents that this would change. A
-//! rewind that was cut short has lost nothing of the tree, and the next one goes on with it.
+//! one there. During a rewind it may be another one for a moment: an empty file for each such
+//! generation, `<20 digits>.parent-<parent>`, keeps its parent. A rewind that was cut short has lost
+//! nothing of the tree, and the next one goes on with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -111,25 +112,32 @@ impl Directory {
             before.chain(generation).partition(|next| there.contains(next));
         let goes: Vec<u64> = there.difference(&stays).copied().collect();
         let brought_back: Vec<u64> = back.iter().copied().collect();
-        if stays.is_empty() && back.remove(&generation) {
-            // Otherwise a load would find nothing at all in between.
-            let above = there.range(generation..).next().copied();
-            for child in above.into_iter().chain([generation]) {
-                self.note_parent(child, before.parent(child))?;
+        let moving: BTreeSet<u64> = goes.iter().chain(&back).copied().collect();
+        let mut has_notes = false;
+        for child in &moving {
+            let parent = before.parent(*child);
+            // Otherwise its parent is the next lower one there all the time.
+            if moving.range(..child).next_back().is_some_and(|lower| *lower >= parent) {
+                self.note_parent(*child, parent)?;
+                has_notes = true;
             }
+        }
+        if has_notes {
             self.sync_if(durable)?;
+        }
+        if back.remove(&generation) {
             self.bring_back(aside, generation)?;
             self.sync_if(durable)?;
         }
-        // Each is durable before the next one: the parent of a generation that is there is the next
-        // lower one there.
-        for newer in goes.iter().rev() {
-            self.set_rewound(*newer, before.parent(*newer))?;
-            self.sync_if(durable)?;
+        for back in &back {
+            self.bring_back(aside, *back)?;
         }
-        for back in back {
-            self.bring_back(aside, back)?;
+        if let Some((newest, older)) = goes.split_last() {
+            for older in older {
+                self.set_rewound(*older, before.parent(*older))?;
+            }
             self.sync_if(durable)?;
+            self.set_rewound(*newest, before.parent(*newest))?;
         }
         // A call before this one may have failed before its sync.
         self.sync_if(durable)?;

@@ -72,7 +72,7 @@ const CASES: [Case; 3] = [(nothing_older_stays, 3, 5), (nothing_older_stays, 2, 
 /// Goes on from a rewind to `to` that was cut short, and back to `from`.
 fn goes_on(image: Image, (to, from): (u64, u64), expected: &Tree, before: &Tree) {
     let loaded = builder(&SimulatedDisk::new(image.clone())).open().unwrap().load().unwrap();
-    assert!(loaded.is_some());
+    assert!([Some(to), Some(from)].contains(&loaded), "{loaded:?}");
     let (image, again) = rewound(image, to);
     again.unwrap();
     assert_eq!(tree(&image), *expected);
