@@ -440,14 +440,14 @@ fn processes_remember_the_hashes_of_files_together() {
 #[test]
 fn a_redo_while_another_process_is_at_a_later_step_is_not_lost() {
     let (_parent, path) = nowhere();
-    let run = |meanwhile: &dyn Fn()| {
+    let run = |meanwhile: &dyn Fn() -> u64| {
         let pipeline = open(&path);
         let first = pipeline.step("first").run(|_| Ok::<u64, Error>(1)).unwrap();
         let second = pipeline.step("second").input(&first);
-        second.run(|_| Ok::<(), Error>(meanwhile())).unwrap();
+        second.run(|_| Ok::<u64, Error>(meanwhile())).unwrap();
         pipeline.reports().into_iter().map(|report| report.outcome == Outcome::Ran).collect::<Vec<_>>()
     };
-    assert_eq!(run(&|| ()), [true, true]);
+    assert_eq!(run(&|| 2), [true, true]);
     redo(&path, "second").unwrap();
     // A process redoes the first step during the second, and ends before it comes to that.
     let meanwhile = || {
@@ -455,8 +455,9 @@ fn a_redo_while_another_process_is_at_a_later_step_is_not_lost() {
         let other = open(&path);
         other.step("first").run(|_| Ok::<u64, Error>(1)).unwrap();
         assert_eq!(other.reports()[0].outcome, Outcome::Ran);
+        2
     };
     assert_eq!(run(&meanwhile), [false, true]);
-    assert_eq!(run(&|| ()), [false, true], "the work had begun before");
-    assert_eq!(run(&|| ()), [false, false]);
+    assert_eq!(run(&|| 2), [false, true], "the work had begun before");
+    assert_eq!(run(&|| 2), [false, false]);
 }
