@@ -353,10 +353,25 @@ fn a_branch_does_not_go_on_from_the_mirror_of_the_run() {
     assert!(matches!(error, Error::MirrorApart { .. }), "{error}");
     let mut branch = other("far-other.ckpt").unwrap();
     assert_eq!(branch.load().unwrap(), Some(1000));
+    branch.wait_for_mirror(Duration::from_secs(60)).unwrap();
     branch.save(&4444).unwrap();
     branch.wait_for_mirror(Duration::from_secs(60)).unwrap();
     drop(branch);
     assert_eq!(other("far-other.ckpt").unwrap().load().unwrap(), Some(4444));
+    // It is its own also when only the generation is left that both have.
+    let own = || {
+        let mirror = Mirror::to(at("far-other.ckpt")).keep_last(9);
+        Checkpointer::<u64>::builder(at("other.ckpt")).keep_last(9).mirror(mirror).open().unwrap()
+    };
+    let mut branch = own();
+    branch.load().unwrap();
+    for state in 0..6 {
+        branch.save(&state).unwrap();
+        branch.wait_for_mirror(Duration::from_secs(60)).unwrap();
+    }
+    branch.discard_newer(1).unwrap();
+    drop(branch);
+    assert_eq!(own().load().unwrap(), Some(1000));
 
     // One at the newest generation, also after a save without a mirror.
     inspect::branch(&path, &Protection::new(), 3, at("last.ckpt")).unwrap();

@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitCode, Stdio};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -311,4 +312,25 @@ fn a_steps_own_checkpoints_have_the_settings_of_a_builder() {
         })
         .map(|output| assert_eq!(*output.load().unwrap(), 4))
         .unwrap();
+}
+
+#[test]
+fn who_hears_of_a_request_that_is_none_may_ask_for_the_reason() {
+    let (_parent, path) = nowhere();
+    let asked: Arc<OnceLock<Arc<Pipeline>>> = Arc::default();
+    let asks = Arc::clone(&asked);
+    let (tell, told) = mpsc::channel();
+    let builder = Pipeline::builder(&path).on_warning(move |warning| {
+        let reason = asks.get().and_then(|pipeline| pipeline.should_stop());
+        tell.send((warning.to_string(), reason)).unwrap();
+    });
+    let pipeline = Arc::new(builder.open().unwrap());
+    asked.set(Arc::clone(&pipeline)).unwrap();
+    fs::create_dir(path.join("halt")).unwrap();
+    thread::spawn(move || while pipeline.should_stop().is_none() {});
+    let (warning, reason) = told.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(warning.contains("does not count as a request to halt"), "{warning}");
+    assert_eq!(reason, None);
+    fs::remove_dir(path.join("halt")).unwrap();
+    request_halt(&path, "enough").unwrap();
 }

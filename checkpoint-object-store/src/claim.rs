@@ -225,6 +225,31 @@ impl Claim for ObjectClaim {
         }
     }
 
+    /// What was removed is tried again at once, and looked for at the store: this run does not see it
+    /// any more, and the next one would.
+    fn end_removals_after(&mut self, generation: u64, but: Option<u64>) -> Result<(), Error> {
+        for ((number, _), removal) in &mut self.session.state().removed {
+            if *number > generation {
+                removal.at = 0;
+            }
+        }
+        let flushed = self.flush();
+        let path = &self.session.place.path;
+        if let Some(by) = self.session.state().taken_by.clone() {
+            return Err(taken_over(path, by));
+        }
+        let listing = self.session.place.list().map_err(|source| not_read("list", path, source))?;
+        let is_left = |number: &u64| *number > generation && Some(*number) != but;
+        if let Some(left) = listing.numbers().into_iter().find(is_left) {
+            let still = || io::Error::other("it is still there");
+            return Err(not_written("remove", &self.home.location(left), flushed.err().unwrap_or_else(still)));
+        }
+        if let Err(why) = &flushed {
+            self.warn(why);
+        }
+        Ok(())
+    }
+
     fn remove_at_once(&mut self, generation: u64) -> io::Result<bool> {
         Ok(self.note(generation)? && self.flush_with(generation)?)
     }

@@ -9,14 +9,23 @@ use crate::error::Error;
 use crate::seal::Protection;
 use crate::store::{Claiming, Home, Retention, Settings, Writer};
 
-/// The parts of ranks that are no more. Rank 0 removes them with the tables that need them.
+/// The parts of ranks that are no more. Rank 0 removes them with the tables that need them. Each place
+/// is claimed for a moment only: there may be more of them than a process may have open files.
 #[derive(Debug, Default)]
 pub(super) struct Leftovers {
-    writers: Vec<Writer>,
+    places: Vec<Leftover>,
+    claiming: Claiming,
     /// The highest number of any of them: the next save gets a higher one.
     pub(super) highest: u64,
     /// The ranks with parts that a group has accepted, each with its newest.
     pub(super) accepted: Vec<(usize, u64)>,
+}
+
+#[derive(Debug)]
+struct Leftover {
+    rank: usize,
+    home: Arc<dyn Home>,
+    generations: BTreeSet<u64>,
 }
 
 /// A rank, and its place.
@@ -31,36 +40,49 @@ impl Leftovers {
 
     /// Finds the parts in these places.
     pub(super) fn find(places: Vec<OfRank>, claiming: &Claiming) -> Result<Leftovers, Error> {
-        let mut leftovers = Leftovers::default();
+        let mut leftovers = Leftovers { claiming: claiming.clone(), ..Leftovers::default() };
         for (rank, home) in places {
-            let Some(newest) = home.generations()?.pop() else { continue };
+            let generations: BTreeSet<u64> = home.generations()?.into_iter().collect();
+            let Some(newest) = generations.last().copied() else { continue };
             leftovers.highest = leftovers.highest.max(newest);
             let is_accepted = home.is_accepted().map_err(|source| Error::io("read", home.path(), source))?;
             if is_accepted {
                 leftovers.accepted.push((rank, newest));
             }
-            let settings = Settings {
-                retention: Retention::newest(std::num::NonZeroUsize::MIN),
-                compression: Compression::None,
-                protection: Protection::new(),
-                is_part: true,
-            };
-            match Writer::open(&*home, settings, claiming) {
-                Ok(writer) => leftovers.writers.push(writer),
-                Err(error) => warn(format!(
-                    "the parts of rank {rank}, which this group does not have, stay in {}: {error}",
-                    home.path().display()
-                )),
-            }
+            leftovers.places.push(Leftover { rank, home, generations });
         }
         Ok(leftovers)
     }
 
     /// Removes the parts of all generations but these.
     pub(super) fn retire_all_but(&mut self, kept: &BTreeSet<u64>) {
-        for writer in &mut self.writers {
-            writer.retire_all_but(kept);
+        let Leftovers { places, claiming, .. } = self;
+        places.retain_mut(|place| place.generations.is_subset(kept) || place.retire_all_but(kept, claiming));
+    }
+}
+
+impl Leftover {
+    /// The result is false if nothing is left to remove, or nothing can be removed.
+    fn retire_all_but(&mut self, kept: &BTreeSet<u64>, claiming: &Claiming) -> bool {
+        let settings = Settings {
+            retention: Retention::newest(std::num::NonZeroUsize::MIN),
+            compression: Compression::None,
+            protection: Protection::new(),
+            is_part: true,
+        };
+        match Writer::open(&*self.home, settings, claiming) {
+            Ok(mut writer) => {
+                writer.retire_all_but(kept);
+                self.generations.clone_from(writer.known());
+                !self.generations.is_empty()
+            }
+            Err(error) => {
+                let (rank, path) = (self.rank, self.home.path().display());
+                warn(format!(
+                    "the parts of rank {rank}, which this group does not have, stay in {path}: {error}"
+                ));
+                false
+            }
         }
-        self.writers.retain(|writer| writer.newest().is_some());
     }
 }

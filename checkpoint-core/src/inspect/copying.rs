@@ -174,11 +174,7 @@ fn fill_with_one(from: &Path, to: &Path, generation: u64, copied: &mut Copied) -
             let to = to_ranks.join(name);
             create_like(entry, &to)?;
             copy_one(&part, &open(&to), generation, copied)?;
-            let accepted = to.join(name::ACCEPTED);
-            // An earlier turn may have copied it.
-            if !accepted.exists() {
-                copy_small(&entry.join(name::ACCEPTED), &accepted)?;
-            }
+            copy_small(&entry.join(name::ACCEPTED), &to.join(name::ACCEPTED))?;
             disk.sync_directory(&to).map_err(|source| Error::writing("sync", &to, source))
         })?;
         disk.sync_directory(&to_ranks).map_err(|source| Error::writing("sync", &to_ranks, source))?;
@@ -354,7 +350,11 @@ fn copy_parts(
             let target = Directory::new(&to, Arc::<RealDisk>::clone(&disk));
             // The table of another part may be aside.
             let parts = copy_generations(&source, &target, |part| generations.contains(&part), copied)?;
-            copy_small(&entry.join(name::ACCEPTED), &to.join(name::ACCEPTED))?;
+            let accepted = to.join(name::ACCEPTED);
+            // An earlier turn may have copied it.
+            if !accepted.exists() {
+                copy_small(&entry.join(name::ACCEPTED), &accepted)?;
+            }
             // A process of another group has no part. Otherwise the table goes before its parts.
             has_all &= generations.last().is_none_or(|newest| parts.contains(newest) || has_table(*newest));
             disk.sync_directory(&to).map_err(|source| Error::writing("sync", &to, source))

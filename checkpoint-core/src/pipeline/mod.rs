@@ -276,6 +276,7 @@ impl Pipeline {
     /// [`StepContext::should_stop`].
     #[must_use]
     pub fn should_stop(&self) -> Option<StopReason> {
+        let _warnings = self.workshop.options.warnings.enter();
         self.workshop.stop.reason(Instant::now(), Duration::ZERO, Duration::ZERO)
     }
 

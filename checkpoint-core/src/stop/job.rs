@@ -60,12 +60,12 @@ impl Job {
         Job { limit, source, ask, begun: now, pending: None, asked: now, failures: 0, least }
     }
 
-    /// The reason to stop, if the end is near.
     /// Its end, as it is known now.
     pub(super) fn limit(&self) -> Option<&Limit> {
         self.limit.as_ref()
     }
 
+    /// The reason to stop, if the end is near.
     pub(super) fn reason(
         &mut self,
         now: Instant,

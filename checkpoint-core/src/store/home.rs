@@ -197,6 +197,12 @@ pub trait Claim: fmt::Debug + Send {
     /// Makes all removals durable that have returned.
     fn sync(&mut self) -> Result<(), Error>;
 
+    /// Makes durable that no generation after this one is there, but for `but`: one that is there in
+    /// spite of its removal is an error. By default, removals that returned are done.
+    fn end_removals_after(&mut self, _generation: u64, _but: Option<u64>) -> Result<(), Error> {
+        self.sync()
+    }
+
     /// Like [`remove`](Claim::remove), and never keeps the file for a later save. An error means
     /// that its space may not be free.
     fn remove_at_once(&mut self, generation: u64) -> io::Result<bool>;

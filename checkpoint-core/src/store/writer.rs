@@ -303,8 +303,8 @@ impl Writer {
         }
     }
 
-    /// Removes all generations after this one, and makes that durable. The newest goes last, after a
-    /// sync: where that is cut short, a load finds it.
+    /// Removes all generations after this one, and makes that durable. The newest goes last, once
+    /// the others are gone: where that is cut short, a load finds it.
     pub(crate) fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
         self.guard().check()?;
         let generations = self.home().generations()?;
@@ -322,10 +322,10 @@ impl Writer {
         }
         if let Some((newest, older)) = newer.split_last() {
             older.iter().try_for_each(|older| self.discard(*older))?;
-            self.claim.sync()?;
+            self.claim.end_removals_after(generation, Some(*newest))?;
             self.discard(*newest)?;
         }
-        self.claim.sync()
+        self.claim.end_removals_after(generation, None)
     }
 
     fn discard(&mut self, generation: u64) -> Result<(), Error> {

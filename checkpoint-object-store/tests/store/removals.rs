@@ -53,6 +53,32 @@ fn a_generation_that_cannot_be_discarded_is_an_error() {
 }
 
 #[test]
+fn an_older_generation_that_cannot_be_discarded_is_an_error() {
+    let server = Server::start();
+    let builder = |keep| Checkpointer::<u64>::builder_in(home(&server)).keep_last(keep);
+    let mut checkpoints = builder(9).open().unwrap();
+    for number in 1..=7 {
+        checkpoints.save(&number).unwrap();
+    }
+    server.keep(&generation(4, 1));
+    let error = checkpoints.discard_newer(3).unwrap_err();
+    assert!(error.to_string().contains("00000000000000000004"), "{error}");
+    drop(checkpoints);
+    // The newest stays, so no generation in between is loaded.
+    let loaded = CheckpointReader::<u64>::open_in(home(&server)).unwrap().load().unwrap();
+    assert_eq!(loaded, Some(7));
+
+    // Retention could not remove 4, and does not see it any more.
+    let mut checkpoints = builder(1).open().unwrap();
+    checkpoints.load().unwrap();
+    checkpoints.pin(3).unwrap();
+    checkpoints.save(&8).unwrap();
+    checkpoints.save(&9).unwrap();
+    assert!(!checkpoints.generations().unwrap().contains(&4));
+    checkpoints.discard_newer(3).unwrap_err();
+}
+
+#[test]
 fn a_removal_that_did_not_happen_is_not_told_as_one() {
     let server = Server::start();
     let mut checkpoints = Checkpointer::<u64>::builder_in(home(&server)).keep_last(9).open().unwrap();

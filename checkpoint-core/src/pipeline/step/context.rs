@@ -180,6 +180,7 @@ impl StepContext {
     #[must_use]
     pub fn should_stop(&self) -> Option<StopReason> {
         touch(&self.locks);
+        let _warnings = self.workshop.options.warnings.enter();
         let reason = self.asking.reason()?;
         self.stop(reason.clone());
         Some(reason)

@@ -341,6 +341,7 @@ impl Step<'_> {
 
     /// Checks before the work that the pipeline was not told to stop.
     fn check_not_stopped(&self) -> Result<(), Error> {
+        let _warnings = self.pipeline.workshop.options.warnings.enter();
         let stop = &self.pipeline.workshop.stop;
         let Some(reason) = stop.reason(Instant::now(), Duration::ZERO, Duration::ZERO) else { return Ok(()) };
         self.pipeline.workshop.meet_stop();

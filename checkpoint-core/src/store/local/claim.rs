@@ -73,6 +73,10 @@ impl DirectoryClaim {
             // results; so it is made durable first.
             disk.sync_directory(path).map_err(|source| Error::writing("sync", path, source))?;
         }
+        let names = match names.iter().any(|name| name::parent(name).is_some()) {
+            true => directory.end_rewind(claiming.durable)?,
+            false => names,
+        };
         Ok(DirectoryClaim {
             home: Arc::new(directory.clone()),
             parents: parents_in(&names),

@@ -20,7 +20,8 @@
 //! their parent to their children first. The parent of a generation that is there is the next lower
 //! one there. During a rewind it may be another one for a moment: an empty file for each such
 //! generation, `<20 digits>.parent-<parent>`, keeps its parent. A rewind that was cut short has lost
-//! nothing of the tree, and the next one goes on with it.
+//! nothing of the tree. The next start finds the notes, and takes it back, or ends it if the target is
+//! the newest by now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -28,6 +29,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Directory;
+use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::outcome::Rewound;
 use crate::store::{Home as _, name};
@@ -147,6 +149,22 @@ impl Directory {
             self.note_rewind(generation, durable)?;
         }
         Ok(Rewound::new(generation, goes, brought_back))
+    }
+
+    /// Ends a rewind that was cut short: takes it back where the newest is not its target yet, so that
+    /// what comes next goes on from one line. Returns the names that the directory has then. A
+    /// failure costs nothing of the tree.
+    pub(super) fn end_rewind(&self, durable: bool) -> Result<Vec<OsString>, Error> {
+        if let Some(newest) = self.generations()?.last()
+            && let Err(error) = self.rewind(*newest, false, durable)
+        {
+            warn(format!(
+                "a rewind of {} that was cut short cannot be taken back: {error}; rewind once more, to the generation \
+                 that you want",
+                self.path.display()
+            ));
+        }
+        self.names()
     }
 
     /// Leaves the children of a generation that is removed to its parent.
@@ -277,11 +295,13 @@ mod tests {
         }
         directory.note_parent(2, 1).unwrap();
         directory.note_parent(7, 0).unwrap();
-        let mut claim = directory.claim(&Claiming::default()).unwrap();
-        assert!(claim.remove(7).unwrap());
+        directory.leave_children(7, true).unwrap();
+        fs::remove_file(directory.location(7)).unwrap();
         let lineage = directory.lineage().unwrap();
         assert_eq!([1, 2, 8, 9].map(|generation| lineage.parent(generation)), [0, 1, 0, 0]);
-        assert_eq!(claim.rewind(8, false).unwrap().set_aside, [2]);
+        // A start takes the rewind back.
+        let mut claim = directory.claim(&Claiming::default()).unwrap();
+        assert_eq!(directory.generations().unwrap(), [8]);
         assert_eq!(claim.rewind(2, false).unwrap().brought_back, [1, 2]);
         let names = directory.names().unwrap();
         assert!(names.iter().all(|name| name::parent(name).is_none()), "{names:?}");

@@ -191,10 +191,21 @@ impl Records {
         Ok(())
     }
 
-    /// Forgets the generations after this one, which the mirror gave up.
-    pub(super) fn forget_newer(&self, generation: u64) -> Result<(), Error> {
-        for record in self.all()?.iter().filter(|record| record.generation > generation) {
+    /// Forgets the generations after this one, which the mirror gave up, and records the newest that it
+    /// has left. There is a record all the time.
+    pub(super) fn go_back(&self, generation: u64, left: Option<(u64, Likeness)>) -> Result<(), Error> {
+        let records = self.all()?;
+        let left = left.map(|(generation, likeness)| Record { generation, likeness, has_arrived: true });
+        let left = left.filter(|left| !records.contains(left));
+        let mut newer: Vec<&Record> =
+            records.iter().filter(|record| record.generation > generation).collect();
+        let spare = if left.is_some() { newer.pop() } else { None };
+        for record in newer {
             self.remove(&self.path(record))?;
+        }
+        if let Some(left) = left {
+            let path = self.path(&left);
+            self.create(spare, &path).map_err(|source| Error::writing("create", &path, source))?;
         }
         self.sync()
     }
@@ -261,8 +272,12 @@ mod tests {
         let all = near.all().unwrap();
         assert_eq!(all[3], Record { generation: 9, likeness: likeness(9), has_arrived: true });
         assert!(!all[4].has_arrived);
-        near.forget_newer(8).unwrap();
+        near.go_back(8, Some((8, likeness(8)))).unwrap();
         assert_eq!(numbers(&near), [6, 7, 8]);
+        near.go_back(3, Some((3, likeness(3)))).unwrap();
+        assert_eq!(near.all().unwrap(), [Record { generation: 3, likeness: likeness(3), has_arrived: true }]);
+        near.go_back(0, None).unwrap();
+        assert_eq!(numbers(&near), [0; 0]);
     }
 
     #[test]

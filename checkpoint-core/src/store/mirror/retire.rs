@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::Mirror;
+use super::compare::likeness;
 use super::transfer::{Condition, examine_at};
 use crate::base::warnings::warn;
 use crate::error::Error;
@@ -65,15 +66,20 @@ impl Mirror {
         let removed = newer.split_last().map_or(Ok(()), |(newest, older)| {
             // The newest goes last: where this is cut short, no older one is taken for it.
             older.iter().try_for_each(|older| self.discard(*older))?;
-            self.claim.sync()?;
+            self.claim.end_removals_after(generation, Some(*newest))?;
             self.discard(*newest)
         });
-        let synced = removed.and_then(|()| self.claim.sync());
+        let synced = removed.and_then(|()| self.claim.end_removals_after(generation, None));
         // Some may be removed, whatever the outcome.
         self.newest = self.newest()?;
         self.counted = self.counted.min(self.newest);
         synced?;
-        self.records.forget_newer(generation)
+        // Without any record, a branch would take its own mirror for that of the run.
+        let left = match self.newest {
+            Some(left) => likeness(&**self.home(), left)?.map(|file| (left, file)),
+            None => None,
+        };
+        self.records.go_back(generation, left)
     }
 
     fn discard(&mut self, generation: u64) -> Result<(), Error> {
