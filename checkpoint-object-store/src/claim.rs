@@ -242,7 +242,11 @@ impl Claim for ObjectClaim {
         let is_left = |number: &u64| *number > generation && Some(*number) != but;
         if let Some(left) = listing.numbers().into_iter().find(is_left) {
             let still = || io::Error::other("it is still there");
-            return Err(not_written("remove", &self.home.location(left), flushed.err().unwrap_or_else(still)));
+            return Err(not_written(
+                "remove",
+                &self.home.location(left),
+                flushed.err().unwrap_or_else(still),
+            ));
         }
         if let Err(why) = &flushed {
             self.warn(why);
