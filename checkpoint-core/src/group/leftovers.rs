@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::seal::Protection;
 use crate::store::{Claiming, Home, Retention, Settings, Writer};
 
-/// The parts of ranks that are no more. Rank 0 removes them with the tables that need them. Each place
-/// is claimed for a moment only: there may be more of them than a process may have open files.
+/// The parts of ranks that are no more. Rank 0 removes them with the tables that need them. A place is
+/// locked for a moment only: there may be more of them than a process may have open files.
 #[derive(Debug, Default)]
 pub(super) struct Leftovers {
     places: Vec<Leftover>,
@@ -26,6 +26,8 @@ struct Leftover {
     rank: usize,
     home: Arc<dyn Home>,
     generations: BTreeSet<u64>,
+    /// Kept where a job claims a place by a number, once.
+    writer: Option<Writer>,
 }
 
 /// A rank, and its place.
@@ -49,7 +51,7 @@ impl Leftovers {
             if is_accepted {
                 leftovers.accepted.push((rank, newest));
             }
-            leftovers.places.push(Leftover { rank, home, generations });
+            leftovers.places.push(Leftover { rank, home, generations, writer: None });
         }
         Ok(leftovers)
     }
@@ -70,10 +72,12 @@ impl Leftover {
             protection: Protection::new(),
             is_part: true,
         };
-        match Writer::open(&*self.home, settings, claiming) {
+        let open = || Writer::open(&*self.home, settings, claiming);
+        match self.writer.take().map_or_else(open, Ok) {
             Ok(mut writer) => {
                 writer.retire_all_but(kept);
                 self.generations.clone_from(writer.known());
+                self.writer = claiming.job.is_some().then_some(writer);
                 !self.generations.is_empty()
             }
             Err(error) => {
