@@ -5,7 +5,8 @@
 //! warning as one line on standard error.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, MutexGuard, OnceLock};
 
 use crate::base::lasting::{self, Lasting};
 use crate::base::panics::caught;
@@ -108,6 +109,33 @@ impl Drop for Scope {
         if let Some(before) = self.before.take() {
             lasting::replace(&CURRENT, before);
         }
+    }
+}
+
+/// A value behind a lock of this thread, whose warnings wait until the lock is given back.
+pub(crate) struct HeldGuard<'a, T> {
+    // Given back first.
+    guard: MutexGuard<'a, T>,
+    _held: Held,
+}
+
+impl<'a, T> HeldGuard<'a, T> {
+    pub(crate) fn new(guard: MutexGuard<'a, T>) -> HeldGuard<'a, T> {
+        HeldGuard { guard, _held: Held::begin() }
+    }
+}
+
+impl<T> Deref for HeldGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+impl<T> DerefMut for HeldGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
     }
 }
 

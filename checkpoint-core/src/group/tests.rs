@@ -204,6 +204,26 @@ fn a_rank_that_still_runs_keeps_the_next_job_out() {
 }
 
 #[test]
+fn places_of_ranks_that_are_no_more_are_not_kept_open() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    saved(&path, 2, 2);
+    let part = path.join("ranks/000001");
+    run(1, |member| {
+        let mut group = Checkpointer::<Vec<u64>>::builder(&path).keep_last(2).open_group(member).unwrap();
+        drop(Checkpointer::<Vec<u64>>::open(&part).unwrap());
+        group.save(&vec![1]).unwrap();
+        drop(Checkpointer::<Vec<u64>>::open(&part).unwrap());
+        group.save(&vec![2]).unwrap();
+    });
+    let left = fs::read_dir(&part)
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.ends_with(".ckpt")));
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
 fn members_with_other_states_are_refused() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("run.ckpt");

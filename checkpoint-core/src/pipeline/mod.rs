@@ -39,7 +39,6 @@ mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -52,7 +51,7 @@ pub use report::{Outcome, Reason, StepEvent, StepReport};
 pub use step::{Step, StepContext};
 
 use crate::base::callback::Callback;
-use crate::base::warnings::Held;
+use crate::base::warnings::HeldGuard;
 use crate::environment::STEPS as VARIABLE;
 use crate::error::Error;
 use crate::stop::StopReason;
@@ -343,9 +342,9 @@ impl Pipeline {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn files(&self) -> HeldFiles<'_> {
-        let held = Held::begin();
-        HeldFiles { files: self.files.lock().unwrap_or_else(PoisonError::into_inner), _held: held }
+    fn files(&self) -> HeldGuard<'_, Files> {
+        // The code of the program that takes the warnings may run a step.
+        HeldGuard::new(self.files.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn tell(&self, event: impl FnOnce() -> StepEvent) {
@@ -357,28 +356,6 @@ impl Pipeline {
     fn outputs(&self, step: &str) -> Directory {
         let path = self.path().join(place_of(step));
         Directory::new(&path, Arc::clone(&self.workshop.disk)).guarded(&self.guard)
-    }
-}
-
-/// The hashes of files, which this thread has for itself. Its warnings wait until they are given back:
-/// the program's own code takes them, and may run a step.
-struct HeldFiles<'a> {
-    // Given back first.
-    files: MutexGuard<'a, Files>,
-    _held: Held,
-}
-
-impl Deref for HeldFiles<'_> {
-    type Target = Files;
-
-    fn deref(&self) -> &Files {
-        &self.files
-    }
-}
-
-impl DerefMut for HeldFiles<'_> {
-    fn deref_mut(&mut self) -> &mut Files {
-        &mut self.files
     }
 }
 

@@ -1,14 +1,13 @@
 //! [`SharedStop`]: the reasons to stop a run whose parts ask each for itself, as the steps of a
 //! pipeline do.
 
-use std::ops::{Deref, DerefMut};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::limit::Pace;
 use super::{RequestKind, Settings, Stop};
-use crate::base::warnings::Held;
+use crate::base::warnings::HeldGuard;
 use crate::error::Error;
 use crate::outcome::{ExitCodes, StopReason};
 use crate::store::{Guard, Process};
@@ -92,31 +91,9 @@ impl SharedStop {
     }
 
     /// `None` in a forked process that cannot have the lock.
-    fn lock(&self) -> Option<Locked<'_>> {
-        let held = Held::begin();
-        Some(Locked { stop: self.process.lock(&self.stop)?, _held: held })
-    }
-}
-
-/// The reasons, which this thread has for itself. Its warnings wait until they are given back: the
-/// program's own code takes them, and may ask for a reason.
-struct Locked<'a> {
-    // Given back first.
-    stop: MutexGuard<'a, Stop>,
-    _held: Held,
-}
-
-impl Deref for Locked<'_> {
-    type Target = Stop;
-
-    fn deref(&self) -> &Stop {
-        &self.stop
-    }
-}
-
-impl DerefMut for Locked<'_> {
-    fn deref_mut(&mut self) -> &mut Stop {
-        &mut self.stop
+    fn lock(&self) -> Option<HeldGuard<'_, Stop>> {
+        // The code of the program that takes the warnings may ask for a reason.
+        self.process.lock(&self.stop).map(HeldGuard::new)
     }
 }
 
