@@ -381,3 +381,41 @@ fn a_field_of_a_compressed_checkpoint_is_loaded() {
     let layers = checkpoints.load_field::<Vec<Layer>>("layers").unwrap();
     assert_eq!(layers, Some(everything().layers));
 }
+
+#[test]
+fn a_field_of_a_value_of_another_version_is_refused() {
+    #[checkpointed(name = "ship")]
+    struct Knots {
+        speed: f64,
+    }
+    #[checkpointed(name = "ship", version = 2, migrate(from = 1, with = metres_per_second))]
+    struct Ship {
+        speed: f64,
+    }
+    #[allow(clippy::needless_pass_by_value, reason = "a migration takes the older state")]
+    fn metres_per_second(old: Knots) -> Ship {
+        Ship { speed: old.speed * 0.5 }
+    }
+    #[checkpointed(name = "fleet")]
+    struct Fleet<S> {
+        first: S,
+        others: Vec<Option<S>>,
+    }
+    let ship = || Knots { speed: 8.0 };
+    let (_parent, path) = saved(&ship());
+    let mut reader = CheckpointReader::<Ship>::open(&path).unwrap();
+    assert!((reader.load().unwrap().unwrap().speed - 4.0).abs() < 1e-9);
+    let error = reader.load_field::<f64>("speed").unwrap_err().to_string();
+    for part in ["the state: version 1 in the checkpoint, version 2", "`speed`", "CheckpointReader::<()>"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(CheckpointReader::<()>::open(&path).unwrap().load_field("speed").unwrap(), Some(8.0));
+
+    let (_parent, path) = saved(&Fleet { first: ship(), others: vec![Some(ship())] });
+    let mut reader = CheckpointReader::<Fleet<Ship>>::open(&path).unwrap();
+    for (field, place) in [("first/speed", "first: version 1"), ("others/0/speed", "others.0: version 1")] {
+        let error = reader.load_field::<f64>(field).unwrap_err().to_string();
+        assert!(error.contains(place), "{error}");
+    }
+    assert!((reader.load_field::<Ship>("first").unwrap().unwrap().speed - 4.0).abs() < 1e-9);
+}

@@ -394,3 +394,44 @@ fn a_state_that_no_load_would_make_is_an_error() {
         assert_eq!(shares, Shares { first: 100, second: 100 });
     }
 }
+
+#[test]
+fn a_struct_in_another_newtype_is_not_taken() {
+    mod then {
+        #[checkpointed::checkpointed]
+        pub(super) struct Lengths {
+            pub(super) a: f64,
+        }
+        #[checkpointed::checkpointed]
+        pub(super) struct Feet(pub(super) Lengths);
+        #[checkpointed::checkpointed(name = "state")]
+        pub(super) struct State {
+            pub(super) size: Feet,
+            pub(super) step: u64,
+        }
+    }
+    #[checkpointed]
+    #[derive(Clone, Debug, PartialEq)]
+    struct Lengths {
+        a: f64,
+    }
+    #[checkpointed]
+    #[derive(Clone, Debug, PartialEq)]
+    struct Metres(Lengths);
+    #[checkpointed(name = "state")]
+    #[derive(Clone, Debug, PartialEq)]
+    struct State {
+        size: Metres,
+        step: u64,
+    }
+    let (_parent, path) = nowhere();
+    let before = then::State { size: then::Feet(then::Lengths { a: 3.0 }), step: 7 };
+    Checkpointer::open(&path).unwrap().save(&before).unwrap();
+    let mut reader = CheckpointReader::<State>::open(&path).unwrap();
+    assert!(reader.load().is_err());
+    let mut state = State { size: Metres(Lengths { a: 1.0 }), step: 0 };
+    let matching = reader.load_matching(&mut state).unwrap().unwrap();
+    assert_eq!(state, State { size: Metres(Lengths { a: 1.0 }), step: 7 });
+    let lines: Vec<String> = matching.to_string().lines().map(str::to_owned).collect();
+    assert!(lines.iter().any(|line| line.starts_with("size: not loaded, type Feet")), "{lines:?}");
+}

@@ -678,3 +678,140 @@ fn a_field_is_made_of_former_ones() {
     let several = vec![BodyV1 { step: 1, ..v1 }];
     assert_eq!(load::<Vec<Body>>(&saved(&several)).unwrap().0[0].speed, 5.0);
 }
+
+/// A newtype around a newtype, each of which has versions.
+mod newtypes {
+    use super::*;
+
+    #[checkpointed(version = 2)]
+    #[derive(Clone, Debug, PartialEq)]
+    struct Kelvin(f64);
+
+    /// As older programs had it.
+    #[checkpointed(name = "Reading")]
+    #[derive(Clone, Debug, PartialEq)]
+    struct ReadingV1(Kelvin);
+
+    #[checkpointed(name = "log")]
+    struct Before {
+        last: ReadingV1,
+        step: u64,
+    }
+
+    fn before() -> tempfile::TempDir {
+        saved(&Before { last: ReadingV1(Kelvin(300.0)), step: 1 })
+    }
+
+    fn fahrenheit(old: &Kelvin) -> f64 {
+        old.0 * 1.8 - 459.67
+    }
+
+    #[test]
+    fn the_version_of_a_newtype_is_not_that_of_the_type_inside() {
+        #[checkpointed(version = 2, migrate(from = 1, with = Reading::new))]
+        #[derive(Debug, PartialEq)]
+        struct Reading(f64);
+        impl Reading {
+            fn new(old: ReadingV1) -> Reading {
+                Reading(fahrenheit(&old.0))
+            }
+        }
+        #[checkpointed(name = "log")]
+        #[derive(Debug, PartialEq)]
+        struct After {
+            last: Reading,
+            step: u64,
+        }
+        let (state, differences) = load::<After>(&before()).unwrap();
+        assert_eq!(state, After { last: Reading(fahrenheit(&Kelvin(300.0))), step: 1 });
+        assert_eq!(lines(&differences), ["last: migrated from version 1 to version 2"]);
+    }
+
+    #[test]
+    fn a_newtype_is_migrated_around_a_type_with_a_version() {
+        #[checkpointed(version = 2, migrate(from = 1, with = Reading::new))]
+        #[derive(Debug, PartialEq)]
+        struct Reading(Kelvin);
+        impl Reading {
+            fn new(old: ReadingV1) -> Reading {
+                Reading(Kelvin(old.0.0 + 1.0))
+            }
+        }
+        #[checkpointed(name = "log")]
+        #[derive(Debug, PartialEq)]
+        struct After {
+            last: Reading,
+            step: u64,
+        }
+        let (state, _) = load::<After>(&before()).unwrap();
+        assert_eq!(state, After { last: Reading(Kelvin(301.0)), step: 1 });
+    }
+
+    #[test]
+    fn each_step_of_a_newtype_is_of_its_own_version() {
+        #[checkpointed(name = "Reading", version = 2, migrate(from = 1, with = ReadingV2::new))]
+        struct ReadingV2(f64);
+        impl ReadingV2 {
+            fn new(old: ReadingV1) -> ReadingV2 {
+                ReadingV2(fahrenheit(&old.0))
+            }
+        }
+        #[checkpointed(version = 3, migrate(from = 2, with = Reading::new))]
+        #[derive(Debug, PartialEq)]
+        struct Reading {
+            fahrenheit: f64,
+        }
+        impl Reading {
+            fn new(old: ReadingV2) -> Reading {
+                Reading { fahrenheit: old.0 }
+            }
+        }
+        #[checkpointed(name = "log")]
+        #[derive(Debug, PartialEq)]
+        struct After {
+            last: Reading,
+            step: u64,
+        }
+        let (state, _) = load::<After>(&before()).unwrap();
+        assert_eq!(state, After { last: Reading { fahrenheit: fahrenheit(&Kelvin(300.0)) }, step: 1 });
+    }
+
+    #[test]
+    fn the_inside_of_a_newtype_with_a_version_is_migrated() {
+        #[checkpointed(name = "Pair", version = 2)]
+        struct Before(Kelvin);
+        #[checkpointed(name = "Kelvin", version = 3, migrate(from = 2, with = Celsius::new))]
+        #[derive(Debug, PartialEq)]
+        struct Celsius(f64);
+        impl Celsius {
+            fn new(old: Kelvin) -> Celsius {
+                Celsius(old.0 - 273.0)
+            }
+        }
+        #[checkpointed(name = "Pair", version = 2)]
+        #[derive(Debug, PartialEq)]
+        struct After(Celsius);
+        #[checkpointed(name = "log")]
+        struct Held<T> {
+            pair: T,
+        }
+        let directory = saved(&Held { pair: Before(Kelvin(300.0)) });
+        assert_eq!(load::<Held<After>>(&directory).unwrap().0.pair, After(Celsius(27.0)));
+    }
+
+    #[test]
+    fn equal_versions_of_other_types_are_no_match() {
+        #[checkpointed(version = 2)]
+        #[derive(Debug, PartialEq)]
+        struct Reading(f64);
+        #[checkpointed(name = "log")]
+        #[derive(Debug, PartialEq)]
+        struct After {
+            last: Reading,
+            step: u64,
+        }
+        let error = load::<After>(&before()).unwrap_err().to_string();
+        let said = "last: version 1 of Reading in the checkpoint, version 2 of Reading in this program";
+        assert!(error.contains(said), "{error}");
+    }
+}

@@ -59,6 +59,11 @@ impl<'a> Comparison<'a> {
         unused: &mut Vec<String>,
     ) -> Choice {
         if let Some((seen, wanted)) = self.structs(checkpoint, program, own) {
+            let around = self.accepted.here();
+            if let Some(reason) = self.refused_by_names(checkpoint, program) {
+                self.accepted.leave(around);
+                return Choice::Keep(reason);
+            }
             let owner = Form::of(self.program, program).owner;
             let (found, names): (Vec<&str>, Vec<&str>) = (
                 seen.iter().map(|field| field.name.as_str()).collect(),
@@ -85,6 +90,7 @@ impl<'a> Comparison<'a> {
                 let name = found.map(|found| found.name.clone());
                 chosen.push(Chosen { field: place, path, name, choice });
             }
+            self.accepted.leave(around);
             return Choice::Fields(chosen);
         }
         if occurs(self.program, program, own.is_it) {
@@ -96,17 +102,19 @@ impl<'a> Comparison<'a> {
         self.types(checkpoint, program, 0);
         let differences = std::mem::replace(&mut self.found, found);
         self.compared = compared;
-        match differences.iter().find(|difference| !difference.may_resolve()) {
-            Some(Difference { kind: DifferenceKind::Uncompared, .. }) => {
-                Choice::Keep("its type is too large to compare".to_owned())
-            }
-            Some(difference) => {
-                let Difference { checkpoint, program, .. } = difference;
-                let way_out = difference.way_out();
-                Choice::Keep(format!("{checkpoint} in the checkpoint, {program} in this program{way_out}"))
-            }
-            None => Choice::Take,
+        refused(&differences).map_or(Choice::Take, Choice::Keep)
+    }
+
+    /// The reason that the names around two structs, or their versions, keep them apart. The older names
+    /// that the wrappers accept are in force from here on. The name of a whole state is none.
+    fn refused_by_names(&mut self, checkpoint: &'a Type, program: &'a Type) -> Option<String> {
+        if self.path.is_empty() {
+            return None;
         }
+        let found = std::mem::take(&mut self.found);
+        self.type_names(checkpoint, program);
+        self.versions_by_name(checkpoint, program);
+        refused(&std::mem::replace(&mut self.found, found))
     }
 
     /// The fields of two structs that can be matched one by one: both have names and the same version,
@@ -138,6 +146,18 @@ impl<'a> Comparison<'a> {
             _ => None,
         }
     }
+}
+
+/// The first difference with which no value is taken, in words.
+fn refused(differences: &[Difference]) -> Option<String> {
+    let difference = differences.iter().find(|difference| !difference.may_resolve())?;
+    Some(match difference {
+        Difference { kind: DifferenceKind::Uncompared, .. } => "its type is too large to compare".to_owned(),
+        Difference { checkpoint, program, .. } => {
+            let way_out = difference.way_out();
+            format!("{checkpoint} in the checkpoint, {program} in this program{way_out}")
+        }
+    })
 }
 
 /// True if the real names of some of the fields are not known.

@@ -78,6 +78,7 @@ fn compare_schemas(
         accepted,
         compared,
         found,
+        has_more: false,
         enough,
         most,
         plan,
@@ -85,8 +86,8 @@ fn compare_schemas(
         impossible,
     };
     comparison.types(&checkpoint.root, &program.root, 0);
-    let Comparison { found: mut differences, plan, defaults, impossible, .. } = comparison;
-    let has_more = differences.len() > DIFFERENCES;
+    let Comparison { found: mut differences, has_more, plan, defaults, impossible, .. } = comparison;
+    let has_more = has_more || differences.len() > DIFFERENCES;
     differences.truncate(DIFFERENCES);
     Compared { differences, has_more, plan, defaults, impossible }
 }
@@ -101,6 +102,7 @@ fn comparison<'a>(checkpoint: &'a Schema, program: &'a Program) -> Comparison<'a
         accepted: Accepted::default(),
         compared: HashSet::new(),
         found: Vec::new(),
+        has_more: false,
         enough: DIFFERENCES,
         most: TYPES_COMPARED,
         plan: Plan::new(program.versions(), checkpoint),
@@ -134,6 +136,8 @@ struct Comparison<'a> {
     /// pair that comes back in a recursive type is equal unless a difference is found elsewhere.
     compared: HashSet<(Identity, Identity, usize)>,
     found: Vec<Difference>,
+    /// True if a part was not compared, because enough differences had been found.
+    has_more: bool,
     /// The number of differences after which the rest is not compared.
     enough: usize,
     /// The most types that are compared.
@@ -146,7 +150,11 @@ struct Comparison<'a> {
 impl<'a> Comparison<'a> {
     fn types(&mut self, checkpoint: &'a Type, program: &'a Type, depth: usize) {
         let pair = (Identity::of(checkpoint), Identity::of(program), self.accepted.here());
-        if self.found.len() > self.enough || !self.compared.insert(pair) {
+        if self.found.len() > self.enough {
+            self.has_more = true;
+            return;
+        }
+        if !self.compared.insert(pair) {
             return;
         }
         if depth > TYPE_DEPTH || self.compared.len() > self.most {
@@ -165,6 +173,9 @@ impl<'a> Comparison<'a> {
         let around = self.accepted.here();
         self.type_names(checkpoint, program);
         let (seen, wanted) = (Form::of(self.checkpoint, checkpoint), Form::of(self.program, program));
+        if seen.versions == wanted.versions {
+            self.versions_by_name(checkpoint, program);
+        }
         let optional = (seen.form.optional(), wanted.form.optional());
         self.forms(seen, wanted, depth, |comparison| {
             let (before, after) =
@@ -199,15 +210,19 @@ impl<'a> Comparison<'a> {
         let whole = (checkpoint, program);
         let (mut checkpoint, mut program) = (checkpoint, program);
         for _ in 0..TYPE_DEPTH {
-            let version = schema::version(self.checkpoint, checkpoint);
+            let own = (
+                schema::own_version(self.checkpoint, checkpoint),
+                schema::own_version(self.program, program),
+            );
+            // A type of the same name has its own version. Any other may be a wrapper of the type.
+            let has_name = self.has_name_of(checkpoint, program);
+            let version = if has_name { own.0 } else { schema::version(self.checkpoint, checkpoint) };
             if let Some(step) = migrations.step_from(version, program) {
                 self.names_of_wrappers(whole, (checkpoint, program));
                 return Some((checkpoint, step));
             }
-            program = match schema::wrapped(self.program, program) {
-                Some(inner) if schema::own_version(self.program, program) == 1 => inner,
-                _ => return None,
-            };
+            let is_passed = if has_name { own.0 == own.1 } else { own.1 == 1 };
+            program = schema::wrapped(self.program, program).filter(|_| is_passed)?;
             if let Some(inner) = schema::wrapped(self.checkpoint, checkpoint) {
                 checkpoint = inner;
             }
@@ -311,6 +326,8 @@ impl<'a> Comparison<'a> {
     fn report(&mut self, kind: DifferenceKind, checkpoint: String, program: String) {
         if self.found.len() <= DIFFERENCES {
             self.found.push(Difference { kind, path: self.path.clone(), checkpoint, program });
+        } else {
+            self.has_more = true;
         }
     }
 }

@@ -91,6 +91,11 @@ impl Chain {
         }
         chain
     }
+
+    /// All of them, the outermost first.
+    fn places(self) -> Vec<usize> {
+        self.wrappers.into_iter().chain(self.last).collect()
+    }
 }
 
 /// The name that distinguishes a definition from others; `None` if it has no name of its own.
@@ -187,6 +192,41 @@ impl<'a> Comparison<'a> {
         for (old, new) in renamed {
             self.report_names(DifferenceKind::TypeRenamed, &[old], &[new]);
         }
+    }
+
+    /// Compares the versions of the definitions that have the same name on both sides. A version of one
+    /// definition is none of another, wherever a chain of wrappers has it.
+    pub(super) fn versions_by_name(&mut self, checkpoint: &'a Type, program: &'a Type) {
+        let before = Chain::of(self.checkpoint, checkpoint, None).places();
+        let after = Chain::of(self.program, program, None).places();
+        for old in before {
+            let Some(new) = after.iter().copied().find(|new| self.is_same_name(old, *new)) else { continue };
+            let (old, new) = (&self.checkpoint.types[old], &self.program.types[new]);
+            if old.version != new.version {
+                let [old, new] = [old, new].map(|definition| {
+                    format!("version {} of {}", definition.version, shortened(&definition.name))
+                });
+                return self.report(DifferenceKind::Version, old, new);
+            }
+        }
+    }
+
+    /// True if both types have names, and that of the checkpoint is a present or a former name of that of
+    /// the program.
+    pub(super) fn has_name_of(&self, checkpoint: &Type, program: &Type) -> bool {
+        let places = [(checkpoint, self.checkpoint), (program, self.program)].map(|(ty, schema)| match ty {
+            Type::Named(place) if *place < schema.types.len() => Some(*place),
+            _ => None,
+        });
+        matches!(places, [Some(old), Some(new)] if self.is_same_name(old, new))
+    }
+
+    /// True if both definitions have names, and that of the checkpoint is a present or a former name of
+    /// that of the program.
+    fn is_same_name(&self, old: usize, new: usize) -> bool {
+        let are_named =
+            label(&self.checkpoint.types[old]).is_some() && label(&self.program.types[new]).is_some();
+        are_named && !matches!(self.names(old, new), Names::Different)
     }
 
     fn names(&self, old: usize, new: usize) -> Names {

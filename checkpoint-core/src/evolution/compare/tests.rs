@@ -401,6 +401,22 @@ fn recursive_types_are_compared_once() {
 }
 
 #[test]
+fn differences_that_are_not_listed_do_not_hide_the_rest() {
+    let big = |number: Type, length: &str| {
+        let mut members = vec![number; DIFFERENCES + 1];
+        members.push(Type::Named(1));
+        vec![
+            definition("Big", Body::Struct(Fields::Tuple(members))),
+            definition(length, Body::Struct(Fields::Newtype(Type::F64))),
+        ]
+    };
+    let before = schema(option(Type::Named(0)), big(Type::U32, "Feet"));
+    let after = schema(Type::Named(0), big(Type::U64, "Metres"));
+    let compared = compare_schemas(&before, &after, None, Plan::default());
+    assert!(compared.has_more, "{:?}", compared.differences);
+}
+
+#[test]
 fn no_forged_schema_makes_the_comparison_loop_or_overflow() {
     let wrapper =
         schema(Type::Named(0), vec![definition("W", Body::Struct(Fields::Newtype(Type::Named(0))))]);

@@ -1,11 +1,15 @@
 //! One field of a checkpoint, loaded without reading the rest.
 
+use std::path::Path;
+
 use super::decoding::{check_name, check_version, decode_value, name_of, obstacle};
 use super::{CheckpointReader, check_inputs, has_damaged, named, program_of};
+use crate::base::limits::TYPE_DEPTH;
 use crate::container::{Arrays, Container, Refusal};
 use crate::error::Error;
-use crate::evolution::{self, Compared, Program};
+use crate::evolution::{self, Compared, Difference, DifferenceKind, Program};
 use crate::outputs;
+use crate::schema::{self, Body, Fields, Schema, Type};
 use crate::state::Checkpoint;
 use crate::tree::{File, Found};
 
@@ -17,9 +21,10 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// `model/layers/3/weights`, as `ckpt show` prints them. Options, newtypes and the variants of
     /// enums are no steps, and the elements of an array that is stored apart have no paths. The empty
     /// path is the whole state. `U` is the type of the field, or one that a load makes of it: the
-    /// rules are those of a load, with its conversions and migrations. `T` only gives the name of
-    /// the state: a program that does not have its type can take `CheckpointReader::<()>`, which
-    /// accepts any name.
+    /// rules are those of a load, with its conversions and migrations. `T` is the type of the state:
+    /// its name must be that in the checkpoint, and a field that both have must not be in a value of
+    /// another version, where it may mean something else. A program that does not have that type
+    /// can take `CheckpointReader::<()>`, which accepts any name and any version around the field.
     ///
     /// ```
     /// use checkpointed::{CheckpointReader, Checkpointer};
@@ -90,6 +95,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         check_inputs(&location, container.manifest())?;
         let state = container.state_number();
         container.need(state..state + 1).map_err(|refusal| Error::refused(&location, refusal))?;
+        check_around::<T>(&location, path, container.manifest().schema(), &self.program)?;
         field_of(&File::of(&location, container), path, program, true)
     }
 
@@ -114,6 +120,66 @@ pub(crate) struct SoughtField<U> {
     /// The generation that a better one must be newer than, where a newer one is damaged or there is
     /// none; see [`CheckpointReader::lacks`].
     pub(crate) lacks: Option<Option<u64>>,
+}
+
+/// Refuses a field of a value that has another version in the program, if the program has that field
+/// too.
+fn check_around<T: Checkpoint>(
+    location: &Path,
+    path: &str,
+    checkpoint: &Schema,
+    program: &Program,
+) -> Result<(), Error> {
+    let schema = program.schema();
+    let (mut old, mut new) = (&checkpoint.root, &schema.root);
+    let mut way = String::new();
+    for step in path.trim_matches('/').split('/') {
+        let (Some(before), Some(after)) = (part(checkpoint, old, step), part(schema, new, step)) else {
+            break;
+        };
+        let versions = (schema::version(checkpoint, before.0), schema::version(schema, after.0));
+        if versions.0 != versions.1 {
+            let (found, expected) = (format!("version {}", versions.0), format!("version {}", versions.1));
+            let kind = DifferenceKind::Version;
+            let difference = Difference { kind, path: way, checkpoint: found, program: expected };
+            let why = format!(
+                "{difference}: there, `{path}` may have meant something else; load the whole value around it, which is \
+                 migrated where the program can, or take the field as it is by CheckpointReader::<()>"
+            );
+            let (path, name) = (location.to_owned(), name_of::<T>(schema));
+            return Err(Error::SchemaMismatch {
+                path,
+                name,
+                differences: vec![difference],
+                has_more: false,
+                why,
+            });
+        }
+        way = joined(&way, step);
+        (old, new) = (before.1, after.1);
+    }
+    Ok(())
+}
+
+/// The value that one step of a path leads into, without the options around it, and the one that it leads
+/// to.
+fn part<'a>(schema: &'a Schema, ty: &'a Type, step: &str) -> Option<(&'a Type, &'a Type)> {
+    let mut ty = ty;
+    // As for any chain: no more than there are types, unless they go in a circle.
+    for _ in 0..TYPE_DEPTH {
+        match schema::chain(schema, ty).last()? {
+            Type::Option(inner) => ty = inner,
+            Type::Seq(inner) | Type::Array(inner, _) | Type::Map(_, inner) => return Some((ty, inner)),
+            Type::Named(_) => {
+                let Body::Struct(Fields::Named(fields)) = &evolution::fields_of(schema, ty)?.body else {
+                    return None;
+                };
+                return fields.iter().find(|field| field.name == step).map(|field| (ty, &field.ty));
+            }
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// Loads the value at a path of a checkpoint, which is a generation or kept in one.
