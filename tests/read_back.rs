@@ -363,6 +363,108 @@ fn only_the_first_save_is_read_back_unless_told_otherwise() {
     }
 }
 
+/// A part with serde's buffers, which have no integers of 128 bits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind")]
+enum Phase {
+    Idle,
+    Short { count: u64 },
+    Sum { total: u128 },
+}
+
+/// Two variants that a reader cannot tell apart: it takes the first for both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Shape {
+    Round { radius: f64 },
+    Oval { radius: f64, other: f64 },
+}
+
+#[checkpointed]
+#[derive(Clone, Debug, PartialEq)]
+struct Described {
+    step: u64,
+    #[serde(with = "checkpointed::self_describing")]
+    phase: Phase,
+    #[serde(with = "checkpointed::self_describing")]
+    shapes: Vec<Shape>,
+}
+
+#[checkpointed]
+#[derive(Clone, Debug, PartialEq)]
+struct InJson {
+    step: u64,
+    #[serde(with = "checkpointed::json")]
+    phase: Phase,
+    #[serde(with = "checkpointed::json")]
+    shapes: Vec<Shape>,
+}
+
+#[test]
+fn a_new_form_in_a_described_field_is_read_back() {
+    macro_rules! refuses {
+        ($state:ident: $phase:expr, $shapes:expr) => {{
+            let directory = tempfile::tempdir().unwrap();
+            let mut checkpoints = Checkpointer::<$state>::open(directory.path()).unwrap();
+            let good = |step| $state { step, phase: Phase::Idle, shapes: vec![Shape::Round { radius: 1.0 }] };
+            checkpoints.save(&good(1)).unwrap();
+            checkpoints.save(&$state { phase: Phase::Short { count: 2 }, ..good(2) }).unwrap();
+            for step in 3..6 {
+                refused(checkpoints.save(&$state { step, phase: $phase, shapes: $shapes }));
+                assert!(matches!(
+                    checkpoints.save_in_background(&$state { step, phase: $phase, shapes: $shapes }),
+                    Ok(_)
+                ));
+                refused(checkpoints.wait());
+            }
+            checkpoints.save(&good(6)).unwrap();
+            drop(checkpoints);
+            let mut again = Checkpointer::<$state>::open(directory.path()).unwrap();
+            assert_eq!(again.load().unwrap(), Some(good(6)));
+        }};
+    }
+    let oval = || vec![Shape::Oval { radius: 1.0, other: 2.0 }];
+    refuses!(Described: Phase::Sum { total: 1 }, Vec::new());
+    refuses!(Described: Phase::Idle, oval());
+    refuses!(InJson: Phase::Sum { total: 1 }, Vec::new());
+    refuses!(InJson: Phase::Idle, oval());
+}
+
+#[test]
+fn a_form_that_was_read_back_is_not_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<WithText>::open(directory.path()).unwrap();
+    let before = TEXTS.load(Ordering::Relaxed);
+    for step in 0..5 {
+        let text = Text(serde_json::json!({ "step": step, "list": vec![step; step as usize + 1] }));
+        checkpoints.save(&WithText { step, text }).unwrap();
+    }
+    assert_eq!(TEXTS.load(Ordering::Relaxed) - before, 1);
+    let text = Text(serde_json::json!({ "step": 5, "list": [5], "more": true }));
+    checkpoints.save(&WithText { step: 5, text }).unwrap();
+    assert_eq!(TEXTS.load(Ordering::Relaxed) - before, 2);
+}
+
+static TEXTS: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts how often it is read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Text(serde_json::Value);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
+        TEXTS.fetch_add(1, Ordering::Relaxed);
+        serde_json::Value::deserialize(deserializer).map(Text)
+    }
+}
+
+#[checkpointed]
+struct WithText {
+    step: u64,
+    #[serde(with = "checkpointed::self_describing")]
+    text: Text,
+}
+
 static DROPPED: AtomicUsize = AtomicUsize::new(0);
 
 /// The number of states that two saves of one make and drop.

@@ -114,6 +114,28 @@ fn a_list_of_large_nodes_comes_back() {
     });
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Heavy {
+    data: [[f64; 32]; 32],
+    child: Option<Box<Heavy>>,
+}
+
+#[test]
+fn large_nodes_of_a_described_field_come_back() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Described(#[serde(with = "checkpointed::self_describing")] Box<Heavy>);
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct InJson(#[serde(with = "checkpointed::json")] Box<Heavy>);
+    with_a_large_stack(|| {
+        let heavy = |length| Box::new(list(length, |_, child| Heavy { data: [[0.5; 32]; 32], child }));
+        let (described, in_json) = (Plain(Described(heavy(80))), Plain(InJson(heavy(60))));
+        for stack in STACKS {
+            comes_back(stack, &described);
+            comes_back(stack, &in_json);
+        }
+    });
+}
+
 #[test]
 fn a_value_as_deep_as_is_allowed_comes_back() {
     with_a_large_stack(|| {

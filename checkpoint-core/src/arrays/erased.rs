@@ -31,8 +31,9 @@ use ndarray::CowArray;
 use super::grid::{self, CONTRADICTIONS};
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 use super::grid::{AsGrid, GRIDS, Grid};
-use super::table::{self, ById};
+use super::table;
 use super::{Array, Kind, Whole};
+use crate::base::hashed::IsHashed;
 use crate::schema::Element;
 
 /// A type without lifetimes.
@@ -217,7 +218,7 @@ enum Role {
 
 /// The types that concern rows. Empty where the layout of numbers in memory differs from that in
 /// the file: there, all numbers are encoded one by one.
-static REGISTRY: LazyLock<HashMap<TypeId, (Role, &'static RowType), ById>> = LazyLock::new(|| {
+static REGISTRY: LazyLock<HashMap<TypeId, (Role, &'static RowType), IsHashed>> = LazyLock::new(|| {
     let mut registry = HashMap::default();
     if cfg!(target_endian = "little") {
         let rows = table::rows();
@@ -431,7 +432,7 @@ type ViewGrid = for<'a> unsafe fn(*const (), Kind, &'a ()) -> Option<Grid<'a>>;
 /// The views of arrays of other crates, by the types of the arrays and of references to them.
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 #[derive(Debug, Default)]
-pub(super) struct Grids(HashMap<TypeId, (ViewGrid, Kind), ById>);
+pub(super) struct Grids(HashMap<TypeId, (ViewGrid, Kind), IsHashed>);
 
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 impl Grids {
@@ -557,7 +558,7 @@ type Contradicts = unsafe fn(*const ()) -> bool;
 /// dimensions.
 #[cfg(feature = "nalgebra")]
 #[derive(Debug, Default)]
-pub(super) struct Contradictions(HashMap<TypeId, Contradicts, ById>);
+pub(super) struct Contradictions(HashMap<TypeId, Contradicts, IsHashed>);
 
 #[cfg(feature = "nalgebra")]
 impl Contradictions {

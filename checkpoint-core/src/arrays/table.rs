@@ -2,7 +2,6 @@
 
 use std::any::TypeId;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hasher};
 
 use serde::de::{DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
@@ -10,28 +9,6 @@ use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 use super::Kind;
 use super::erased::RowType;
 use crate::schema::Element;
-
-/// A `TypeId` is a hash already.
-pub(super) type ById = BuildHasherDefault<IdHasher>;
-
-#[derive(Debug, Default)]
-pub(super) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
 
 /// All types of rows.
 pub(super) fn rows() -> impl Iterator<Item = &'static RowType> + Clone {

@@ -45,6 +45,9 @@ pub(crate) const OBSERVED_DEPTH: u32 = 24;
 /// A variant with a higher number is taken for no variant.
 pub(crate) const OBSERVED_VARIANTS: u32 = 1024;
 
+/// Forms of values in fields that describe their values, of all states of one type.
+pub(crate) const NOVEL_FORMS: usize = 4096;
+
 // The schema.
 
 /// Letters of a type in words.

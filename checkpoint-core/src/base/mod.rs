@@ -1,6 +1,7 @@
 //! The base of every layer: the machine, memory, threads, panics, callbacks, warnings, text and times.
 
 pub(crate) mod callback;
+pub(crate) mod hashed;
 #[cfg(test)]
 pub(crate) mod heard;
 pub(crate) mod host;

@@ -11,6 +11,7 @@ mod table;
 pub(super) use self::expected::{Entries, Expected, Slot};
 use self::name::Name;
 use super::leaf::Leaf;
+use super::novel::{self, Met};
 use super::stack::Room;
 use crate::arrays::Kind;
 use crate::schema::Element;
@@ -122,6 +123,7 @@ pub(crate) struct Forms {
     /// The number of parts with an unknown form.
     unknown: usize,
     room: Room,
+    met: Met,
 }
 
 impl Forms {
@@ -146,6 +148,16 @@ impl Forms {
 
     pub(crate) fn room(&self) -> Room {
         self.room
+    }
+
+    /// Adds the forms of values that no schema shows, of one state.
+    pub(super) fn learn(&self, noted: novel::Forms) {
+        self.met.learn(noted);
+    }
+
+    /// The number of states so far with forms that were new, among those that no schema shows.
+    pub(crate) fn news(&self) -> u64 {
+        self.met.news()
     }
 
     /// The form at a place.

@@ -22,6 +22,7 @@ mod forms;
 mod guise;
 mod leaf;
 mod leaves;
+mod novel;
 mod observed;
 mod parts;
 mod reader;
@@ -37,6 +38,7 @@ use typed_arena::Arena;
 pub(crate) use self::failure::{Failure, NoMemory};
 pub(crate) use self::forms::Forms;
 pub(crate) use self::guise::{is_reader, is_writer};
+pub(crate) use self::novel::Place;
 pub(crate) use self::observed::Observed;
 pub(crate) use self::reader::Reader;
 pub(crate) use self::stack::Room;
@@ -68,13 +70,18 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
     let start = into.len();
     let slots = forms.slots();
     let mut writer = Writer::new(into, forms, &slots, arrays);
+    let around = novel::begin();
     let written = forms.room().at_start(|| writer.root(value));
+    let noted = novel::end(around);
     let result = match (writer.end(), written) {
         (Err(failure), _) | (Ok(_), Err(failure)) => Err(failure),
         (Ok((elements, _)), Ok(())) if elements > allowed_elements(into.len() - start) => Err(Failure::new(
             format!("{elements} elements, most of which take no space, are more than can be read again"),
         )),
-        (Ok((_, observed)), Ok(())) => Ok(observed),
+        (Ok((_, observed)), Ok(())) => {
+            forms.learn(noted);
+            Ok(observed)
+        }
     };
     if result.is_err() {
         into.truncate(start);

@@ -23,6 +23,12 @@ const LARGE: usize = 1 << 10;
 /// thread has room for one.
 const LARGEST: usize = 8 << 20;
 
+/// The size in bytes that a value is taken to have where its type is not known.
+const UNKNOWN: usize = 8 << 10;
+
+/// The most bytes of stack for several levels at once. Only what is used takes memory.
+const MOST: usize = 64 << 20;
+
 /// The bytes beyond the need, so that the next levels need no new piece.
 const MORE: usize = 1 << 20;
 
@@ -58,6 +64,12 @@ impl Room {
     #[inline]
     pub(crate) fn before<R>(self, bytes: usize, work: impl FnOnce() -> R) -> R {
         with(self.bytes.max(needed(bytes)), work)
+    }
+
+    /// Runs `work` with enough of the stack for so many levels of values at once, where no look at the
+    /// stack is possible between them. `bytes` is the size of the largest value.
+    pub(crate) fn for_levels<R>(levels: usize, bytes: usize, work: impl FnOnce() -> R) -> R {
+        with(needed(bytes.max(UNKNOWN)).saturating_mul(levels.max(1)).min(MOST), work)
     }
 
     /// Runs `work` with enough of the stack for values of usual depth.

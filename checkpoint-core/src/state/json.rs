@@ -28,6 +28,9 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::base::limits::VALUE_DEPTH_IN_JSON;
+use crate::codec::Room;
+
 /// Writes the value as the text of a string.
 ///
 /// # Errors
@@ -43,5 +46,22 @@ pub fn serialize<T: Serialize + ?Sized, S: Serializer>(value: &T, serializer: S)
 /// # Errors
 /// An error if the text is not JSON, or not of this type.
 pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    serde_json::from_str(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    let text = String::deserialize(deserializer)?;
+    let read = || serde_json::from_str(&text).map_err(D::Error::custom);
+    Room::for_levels(depth(&text), size_of::<T>(), read)
+}
+
+/// The most lists and objects that may be inside each other in a text, at most the
+/// [limit](VALUE_DEPTH_IN_JSON). Brackets in strings count too.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut most) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => continue,
+        }
+        most = most.max(depth);
+    }
+    most.min(VALUE_DEPTH_IN_JSON as usize + 1)
 }

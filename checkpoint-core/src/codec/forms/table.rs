@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Expected, Form, Forms, Id, Leaf, Lengths, Name};
+use crate::codec::novel::Met;
 use crate::codec::stack::Room;
 use crate::schema::{Body, Field, Fields, Float16, Schema, Type, Variant};
 
@@ -169,6 +170,17 @@ impl Table {
         self.entries.iter_mut().for_each(|entry| *entry = bare(*entry));
         let Table { forms, entries, names, grids, unknown, .. } = self;
         let expected = (0..).zip(&forms).map(|(place, form)| Expected::new(Id(place), *form)).collect();
-        Forms { forms, expected, entries, names, grids, root: bare(root), byte, unknown, room }
+        Forms {
+            forms,
+            expected,
+            entries,
+            names,
+            grids,
+            root: bare(root),
+            byte,
+            unknown,
+            room,
+            met: Met::default(),
+        }
     }
 }

@@ -1,14 +1,19 @@
 //! Checks that JSON keeps a value: a serializer that writes nothing, and refuses any value that
 //! would come back as another one.
 
+use std::cell::Cell;
 use std::fmt;
 
 use crate::base::limits::VALUE_DEPTH_IN_JSON;
+use crate::codec::Place;
 use serde::ser;
 use serde::{Serialize, Serializer};
 
+/// The length in bytes of the longest key that counts as a name.
+const NAME: usize = 64;
+
 pub(super) fn check<T: Serialize + ?Sized>(value: &T) -> Result<(), Error> {
-    value.serialize(Checker { depth: 0 }).map(drop)
+    value.serialize(Checker { depth: 0, place: Place::ROOT, key: None }).map(drop)
 }
 
 /// The refusal of a value that JSON cannot keep, and the way out.
@@ -25,6 +30,8 @@ pub(super) enum Text {
     Null,
     String,
     Integer,
+    /// An integer of 128 bits: serde's buffers have none.
+    LargeInteger,
     Float,
     Bool,
     /// A list or an object.
@@ -32,49 +39,64 @@ pub(super) enum Text {
 }
 
 #[derive(Clone, Copy)]
-struct Checker {
+struct Checker<'k> {
     depth: u32,
+    place: Place,
+    /// Takes the place of the value whose key this is.
+    key: Option<&'k Cell<Place>>,
 }
 
-impl Checker {
-    fn inside(self) -> Result<Checker, Error> {
+impl<'k> Checker<'k> {
+    fn inside(self) -> Result<Checker<'k>, Error> {
         if self.depth == VALUE_DEPTH_IN_JSON {
             return Err(lost(format_args!("values are nested more than {VALUE_DEPTH_IN_JSON} deep")));
         }
-        Ok(Checker { depth: self.depth + 1 })
+        Ok(Checker { depth: self.depth + 1, ..self })
     }
 
-    fn parts(self) -> Result<Parts, Error> {
-        Ok(Parts { inside: self.inside()?, keys: None, has_key: false })
+    fn parts(self) -> Result<Parts<'k>, Error> {
+        self.is(Text::Parts);
+        Ok(Parts { inside: self.inside()?, keys: None, has_key: false, value: Place::ROOT })
     }
-}
 
-fn finite(number: f64) -> Result<Text, Error> {
-    if number.is_finite() {
-        Ok(Text::Float)
-    } else {
-        Err(lost(format_args!("{number} is no number in JSON")))
+    fn variant(self, name: &str) -> Result<Checker<'k>, Error> {
+        let place = self.place.under(name.as_bytes());
+        Ok(Checker { place, ..self.inside()? })
+    }
+
+    /// Notes a value of this kind.
+    fn is(self, text: Text) -> Text {
+        self.place.holds(text as u8);
+        text
+    }
+
+    fn finite(self, number: f64) -> Result<Text, Error> {
+        if number.is_finite() {
+            Ok(self.is(Text::Float))
+        } else {
+            Err(lost(format_args!("{number} is no number in JSON")))
+        }
     }
 }
 
 macro_rules! text {
     ($($method:ident($($type:ty),*) => $text:ident;)*) => {$(
         fn $method(self, $(_: $type),*) -> Result<Text, Error> {
-            Ok(Text::$text)
+            Ok(self.is(Text::$text))
         }
     )*};
 }
 
-impl Serializer for Checker {
+impl<'k> Serializer for Checker<'k> {
     type Ok = Text;
     type Error = Error;
-    type SerializeSeq = Parts;
-    type SerializeTuple = Parts;
-    type SerializeTupleStruct = Parts;
-    type SerializeTupleVariant = Parts;
-    type SerializeMap = Parts;
-    type SerializeStruct = Parts;
-    type SerializeStructVariant = Parts;
+    type SerializeSeq = Parts<'k>;
+    type SerializeTuple = Parts<'k>;
+    type SerializeTupleStruct = Parts<'k>;
+    type SerializeTupleVariant = Parts<'k>;
+    type SerializeMap = Parts<'k>;
+    type SerializeStruct = Parts<'k>;
+    type SerializeStructVariant = Parts<'k>;
 
     text! {
         serialize_bool(bool) => Bool;
@@ -82,30 +104,42 @@ impl Serializer for Checker {
         serialize_i16(i16) => Integer;
         serialize_i32(i32) => Integer;
         serialize_i64(i64) => Integer;
-        serialize_i128(i128) => Integer;
+        serialize_i128(i128) => LargeInteger;
         serialize_u8(u8) => Integer;
         serialize_u16(u16) => Integer;
         serialize_u32(u32) => Integer;
         serialize_u64(u64) => Integer;
-        serialize_u128(u128) => Integer;
+        serialize_u128(u128) => LargeInteger;
         serialize_char(char) => String;
-        serialize_str(&str) => String;
         serialize_none() => Null;
         serialize_unit() => Null;
         serialize_unit_struct(&'static str) => Null;
-        serialize_unit_variant(&'static str, u32, &'static str) => String;
+    }
+
+    fn serialize_str(self, text: &str) -> Result<Text, Error> {
+        if let Some(value) = self.key
+            && text.len() <= NAME
+        {
+            value.set(self.place.under(text.as_bytes()));
+        }
+        Ok(self.is(Text::String))
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, name: &'static str) -> Result<Text, Error> {
+        self.place.under(name.as_bytes()).holds(Text::String as u8);
+        Ok(Text::String)
     }
 
     fn serialize_f32(self, number: f32) -> Result<Text, Error> {
-        finite(number.into())
+        self.finite(number.into())
     }
 
     fn serialize_f64(self, number: f64) -> Result<Text, Error> {
-        finite(number)
+        self.finite(number)
     }
 
     fn serialize_bytes(self, _: &[u8]) -> Result<Text, Error> {
-        self.inside().map(|_| Text::Parts)
+        self.inside().map(|_| self.is(Text::Parts))
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Text, Error> {
@@ -127,21 +161,21 @@ impl Serializer for Checker {
         self,
         _: &'static str,
         _: u32,
-        _: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Result<Text, Error> {
-        value.serialize(self.inside()?).map(|_| Text::Parts)
+        value.serialize(self.variant(name)?).map(|_| Text::Parts)
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Parts, Error> {
+    fn serialize_seq(self, _: Option<usize>) -> Result<Parts<'k>, Error> {
         self.parts()
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Parts, Error> {
+    fn serialize_tuple(self, _: usize) -> Result<Parts<'k>, Error> {
         self.parts()
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Parts, Error> {
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Parts<'k>, Error> {
         self.parts()
     }
 
@@ -149,17 +183,17 @@ impl Serializer for Checker {
         self,
         _: &'static str,
         _: u32,
-        _: &'static str,
+        name: &'static str,
         _: usize,
-    ) -> Result<Parts, Error> {
-        self.inside()?.parts()
+    ) -> Result<Parts<'k>, Error> {
+        self.variant(name)?.parts()
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Parts, Error> {
+    fn serialize_map(self, _: Option<usize>) -> Result<Parts<'k>, Error> {
         self.parts()
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Parts, Error> {
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Parts<'k>, Error> {
         self.parts()
     }
 
@@ -167,20 +201,22 @@ impl Serializer for Checker {
         self,
         _: &'static str,
         _: u32,
-        _: &'static str,
+        name: &'static str,
         _: usize,
-    ) -> Result<Parts, Error> {
-        self.inside()?.parts()
+    ) -> Result<Parts<'k>, Error> {
+        self.variant(name)?.parts()
     }
 }
 
 /// A list or an object.
-struct Parts {
-    inside: Checker,
+struct Parts<'k> {
+    inside: Checker<'k>,
     /// The kind of the keys so far.
     keys: Option<Text>,
     /// True if a key is there and its value is still to come.
     has_key: bool,
+    /// The place of that value.
+    value: Place,
 }
 
 /// The map has half an entry.
@@ -189,20 +225,29 @@ fn half(is_key: bool) -> Error {
     Error(format!("the Serialize of a map writes {half}, so it could not be read again; mend that code"))
 }
 
-impl Parts {
-    fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        value.serialize(self.inside).map(drop)
+impl Parts<'_> {
+    /// Checks a part whose place has this name within the place of all.
+    fn part<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
+        self.at(self.inside.place.under(name.as_bytes()), value)
+    }
+
+    fn at<T: Serialize + ?Sized>(&mut self, place: Place, value: &T) -> Result<(), Error> {
+        value.serialize(Checker { place, ..self.inside }).map(drop)
     }
 }
 
 macro_rules! parts {
-    ($($trait:ident::$method:ident($($name:ty)?);)*) => {$(
-        impl ser::$trait for Parts {
+    ($($trait:ident::$method:ident($($name:ident: &'static str)?) in $place:expr;)*) => {$(
+        impl ser::$trait for Parts<'_> {
             type Ok = Text;
             type Error = Error;
 
-            fn $method<T: Serialize + ?Sized>(&mut self, $(_: $name,)? value: &T) -> Result<(), Error> {
-                self.part(value)
+            fn $method<T: Serialize + ?Sized>(
+                &mut self,
+                $($name: &'static str,)?
+                value: &T,
+            ) -> Result<(), Error> {
+                self.part($place, value)
             }
 
             fn end(self) -> Result<Text, Error> {
@@ -213,15 +258,15 @@ macro_rules! parts {
 }
 
 parts! {
-    SerializeSeq::serialize_element();
-    SerializeTuple::serialize_element();
-    SerializeTupleStruct::serialize_field();
-    SerializeTupleVariant::serialize_field();
-    SerializeStruct::serialize_field(&'static str);
-    SerializeStructVariant::serialize_field(&'static str);
+    SerializeSeq::serialize_element() in "[]";
+    SerializeTuple::serialize_element() in "[]";
+    SerializeTupleStruct::serialize_field() in "[]";
+    SerializeTupleVariant::serialize_field() in "[]";
+    SerializeStruct::serialize_field(name: &'static str) in name;
+    SerializeStructVariant::serialize_field(name: &'static str) in name;
 }
 
-impl ser::SerializeMap for Parts {
+impl ser::SerializeMap for Parts<'_> {
     type Ok = Text;
     type Error = Error;
 
@@ -231,7 +276,9 @@ impl ser::SerializeMap for Parts {
         if std::mem::replace(&mut self.has_key, true) {
             return Err(half(true));
         }
-        let kind = key.serialize(self.inside)?;
+        let value = Cell::new(self.inside.place.under(b"[]"));
+        let kind = key.serialize(Checker { key: Some(&value), ..self.inside })?;
+        self.value = value.get();
         match self.keys.replace(kind) {
             Some(other) if other != kind => Err(lost("a map has keys of more than one kind")),
             _ => Ok(()),
@@ -242,7 +289,7 @@ impl ser::SerializeMap for Parts {
         if !std::mem::replace(&mut self.has_key, false) {
             return Err(half(false));
         }
-        self.part(value)
+        self.at(self.value, value)
     }
 
     fn end(self) -> Result<Text, Error> {

@@ -7,11 +7,12 @@ use serde::de::{DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, V
 use serde::{Deserialize, Deserializer};
 
 use super::{Error, Level, SOME};
+use crate::codec::Room;
 
 pub(super) fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
     let _level = Level::enter()?;
     let mut reader = Reader { data: SliceReader::new(bytes), failure: None };
-    let value = T::deserialize(&mut reader);
+    let value = Room::for_types_up_to(size_of::<T>()).at_start(|| T::deserialize(&mut reader));
     match (reader.failure.take(), reader.rest()) {
         (Some(failure), _) => Err(failure),
         (None, 0) => value,
@@ -57,11 +58,13 @@ impl<'de> Reader<'de> {
         rest.as_ref().len()
     }
 
-    /// Goes one value deeper. If a value is refused before it is read, its end is unknown.
+    /// Goes one value deeper, with the stack that the result needs. If a value is refused before it
+    /// is read, its end is unknown.
     fn inside<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R, Error>) -> Result<R, Error> {
         let _level = Level::enter().map_err(|error| self.keep(error))?;
         let before = self.rest();
-        match read(self) {
+        let room = Room::for_types_up_to(size_of::<R>());
+        match room.before(size_of::<R>(), || read(self)) {
             Err(error) if self.rest() == before => Err(self.keep(error)),
             value => value,
         }

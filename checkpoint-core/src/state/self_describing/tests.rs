@@ -55,6 +55,24 @@ enum Untagged {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
+enum Buffered {
+    Inside { unit: Option<()>, json: Option<serde_json::Value> },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Flattened {
+    #[serde(flatten)]
+    buffered: Buffered,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Bare {
+    Json(Option<serde_json::Value>),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind")]
 enum Tagged {
     Empty,
     One { value: Option<Option<u8>>, list: Vec<f64> },
@@ -162,6 +180,11 @@ fn enums_and_structs_come_back_as_they_were() {
     stays(BTreeMap::from([("Number".to_owned(), 1)]));
     stays((Empty, ((), Empty), Vec::<()>::new(), vec![(), ()]));
     stays(Tagged::Empty);
+    stays(Buffered::Inside { unit: Some(()), json: Some(serde_json::Value::Null) });
+    stays(Buffered::Inside { unit: None, json: None });
+    stays(Flattened { buffered: Buffered::Inside { unit: Some(()), json: Some(serde_json::Value::Null) } });
+    stays(Bare::Json(Some(serde_json::Value::Null)));
+    stays(Bare::Json(None));
     let list = Untagged::List(vec![Untagged::Float(0.5), Untagged::Text("x".to_owned())]);
     stays(Untagged::Map(BTreeMap::from([("a".to_owned(), list.clone())])));
     let rest = HashMap::from([("b".to_owned(), list)]);

@@ -2,23 +2,51 @@
 
 use cbor4ii::core::enc::{Encode, Write};
 use cbor4ii::core::utils::BufWriter;
-use cbor4ii::core::{marker, types};
+use cbor4ii::core::{major, marker, types};
 use serde::{Serialize, Serializer, ser};
 
 use super::{Error, Level, SOME};
+use crate::codec::Place;
 
 pub(super) fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let _level = Level::enter()?;
-    let mut writer = Writer { output: BufWriter::new(Vec::new()) };
+    let mut writer = Writer { output: BufWriter::new(Vec::new()), place: Place::ROOT };
     value.serialize(&mut writer)?;
     Ok(writer.output.into_inner())
 }
 
+/// The length in bytes of the longest key that counts as a name.
+const NAME: usize = 64;
+
+/// The kinds of values that a reader may tell apart.
+#[derive(Clone, Copy)]
+enum Kind {
+    Bool,
+    Integer,
+    LargeInteger,
+    Float,
+    Text,
+    Bytes,
+    None,
+    Some,
+    Unit,
+    Sequence,
+    Map,
+    Variant,
+}
+
 struct Writer {
     output: BufWriter,
+    /// The place of the next value.
+    place: Place,
 }
 
 impl Writer {
+    fn leaf(&mut self, kind: Kind, value: impl Encode) -> Result<(), Error> {
+        self.place.holds(kind as u8);
+        self.put(value)
+    }
+
     fn put(&mut self, value: impl Encode) -> Result<(), Error> {
         value.encode(&mut self.output).map_err(|error| Error(error.to_string()))
     }
@@ -26,18 +54,25 @@ impl Writer {
     fn begin_array(&mut self) -> Result<Parts<'_>, Error> {
         let level = Level::enter()?;
         types::Array::unbounded(&mut self.output).map_err(|error| Error(error.to_string()))?;
-        Ok(Parts { writer: self, _level: level, _variant: None })
+        self.place.holds(Kind::Sequence as u8);
+        let around = self.place;
+        self.place = around.under(b"[]");
+        Ok(Parts { writer: self, around, _level: level, _variant: None })
     }
 
     fn begin_map(&mut self) -> Result<Parts<'_>, Error> {
         let level = Level::enter()?;
         types::Map::unbounded(&mut self.output).map_err(|error| Error(error.to_string()))?;
-        Ok(Parts { writer: self, _level: level, _variant: None })
+        self.place.holds(Kind::Map as u8);
+        let around = self.place;
+        Ok(Parts { writer: self, around, _level: level, _variant: None })
     }
 
-    /// A variant with content is a map from its name to the content.
+    /// A variant with content is a map from its name to the content, whose place is left behind.
     fn begin_variant(&mut self, variant: &str) -> Result<Level, Error> {
         let level = Level::enter()?;
+        self.place = self.place.under(variant.as_bytes());
+        self.place.holds(Kind::Variant as u8);
         types::Map::bounded(1, &mut self.output).map_err(|error| Error(error.to_string()))?;
         self.put(variant)?;
         Ok(level)
@@ -45,9 +80,9 @@ impl Writer {
 }
 
 macro_rules! put {
-    ($($method:ident($type:ty);)*) => {$(
+    ($($method:ident($type:ty) => $kind:ident;)*) => {$(
         fn $method(self, value: $type) -> Result<(), Error> {
-            self.put(value)
+            self.leaf(Kind::$kind, value)
         }
     )*};
 }
@@ -64,37 +99,38 @@ impl<'w> Serializer for &'w mut Writer {
     type SerializeStructVariant = Parts<'w>;
 
     put! {
-        serialize_bool(bool);
-        serialize_i8(i8);
-        serialize_i16(i16);
-        serialize_i32(i32);
-        serialize_i64(i64);
-        serialize_i128(i128);
-        serialize_u8(u8);
-        serialize_u16(u16);
-        serialize_u32(u32);
-        serialize_u64(u64);
-        serialize_u128(u128);
-        serialize_f32(f32);
-        serialize_f64(f64);
-        serialize_str(&str);
+        serialize_bool(bool) => Bool;
+        serialize_i8(i8) => Integer;
+        serialize_i16(i16) => Integer;
+        serialize_i32(i32) => Integer;
+        serialize_i64(i64) => Integer;
+        serialize_i128(i128) => LargeInteger;
+        serialize_u8(u8) => Integer;
+        serialize_u16(u16) => Integer;
+        serialize_u32(u32) => Integer;
+        serialize_u64(u64) => Integer;
+        serialize_u128(u128) => LargeInteger;
+        serialize_f32(f32) => Float;
+        serialize_f64(f64) => Float;
+        serialize_str(&str) => Text;
     }
 
     fn serialize_char(self, value: char) -> Result<(), Error> {
-        self.put(&*value.encode_utf8(&mut [0; 4]))
+        self.leaf(Kind::Text, &*value.encode_utf8(&mut [0; 4]))
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Error> {
-        self.put(types::Bytes(value))
+        self.leaf(Kind::Bytes, types::Bytes(value))
     }
 
     fn serialize_none(self) -> Result<(), Error> {
-        self.put(types::Null)
+        self.leaf(Kind::None, types::Null)
     }
 
     /// Writes the content alone, as other formats do. A mark comes first if the content could be
-    /// taken for `None`.
+    /// taken for `None`, as serde's buffers take a unit.
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Error> {
+        self.place.holds(Kind::Some as u8);
         // It takes no byte, but some stack.
         let _level = Level::enter()?;
         let start = self.output.buffer().len();
@@ -103,7 +139,7 @@ impl<'w> Serializer for &'w mut Writer {
         types::Tag(SOME, types::Nothing).encode(&mut mark).map_err(|error| Error(error.to_string()))?;
         let mut mark = mark.into_inner();
         let content = self.output.buffer().get(start..).unwrap_or_default();
-        if content == [marker::NULL] || content.starts_with(&mark) {
+        if matches!(content, [marker::NULL | marker::UNDEFINED]) || content.starts_with(&mark) {
             mark.extend_from_slice(content);
             let mut all = std::mem::replace(&mut self.output, BufWriter::new(Vec::new())).into_inner();
             all.truncate(start);
@@ -114,7 +150,7 @@ impl<'w> Serializer for &'w mut Writer {
     }
 
     fn serialize_unit(self) -> Result<(), Error> {
-        self.put(types::Undefined)
+        self.leaf(Kind::Unit, types::Undefined)
     }
 
     fn serialize_unit_struct(self, _: &'static str) -> Result<(), Error> {
@@ -122,6 +158,7 @@ impl<'w> Serializer for &'w mut Writer {
     }
 
     fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), Error> {
+        self.place.under(variant.as_bytes()).holds(Kind::Unit as u8);
         self.put(variant)
     }
 
@@ -140,8 +177,11 @@ impl<'w> Serializer for &'w mut Writer {
         variant: &'static str,
         value: &T,
     ) -> Result<(), Error> {
+        let around = self.place;
         let _level = self.begin_variant(variant)?;
-        value.serialize(self)
+        value.serialize(&mut *self)?;
+        self.place = around;
+        Ok(())
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Parts<'w>, Error> {
@@ -163,12 +203,13 @@ impl<'w> Serializer for &'w mut Writer {
         variant: &'static str,
         _: usize,
     ) -> Result<Parts<'w>, Error> {
+        let around = self.place;
         let level = self.begin_variant(variant)?;
-        Ok(Parts { _variant: Some(level), ..self.begin_array()? })
+        Ok(Parts { _variant: Some(level), around, ..self.begin_array()? })
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Pairs<'w>, Error> {
-        Ok(Pairs { parts: self.begin_map()?, has_key: false })
+        Ok(Pairs { parts: self.begin_map()?, key: None })
     }
 
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Parts<'w>, Error> {
@@ -182,8 +223,9 @@ impl<'w> Serializer for &'w mut Writer {
         variant: &'static str,
         _: usize,
     ) -> Result<Parts<'w>, Error> {
+        let around = self.place;
         let level = self.begin_variant(variant)?;
-        Ok(Parts { _variant: Some(level), ..self.begin_map()? })
+        Ok(Parts { _variant: Some(level), around, ..self.begin_map()? })
     }
 
     fn is_human_readable(&self) -> bool {
@@ -194,6 +236,8 @@ impl<'w> Serializer for &'w mut Writer {
 /// The parts of a value. A mark ends them: no number is announced, so none can be false.
 struct Parts<'w> {
     writer: &'w mut Writer,
+    /// The place that the writer goes back to.
+    around: Place,
     _level: Level,
     _variant: Option<Level>,
 }
@@ -205,10 +249,20 @@ impl Parts<'_> {
 
     fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
         self.writer.put(name)?;
-        self.part(value)
+        self.within(name.as_bytes(), value)
+    }
+
+    /// Writes a value whose place has this name within the place of all parts.
+    fn within<T: Serialize + ?Sized>(&mut self, name: &[u8], value: &T) -> Result<(), Error> {
+        let here = self.writer.place;
+        self.writer.place = here.under(name);
+        self.part(value)?;
+        self.writer.place = here;
+        Ok(())
     }
 
     fn end(self) -> Result<(), Error> {
+        self.writer.place = self.around;
         self.writer.output.push(&[marker::BREAK]).map_err(|error| Error(error.to_string()))
     }
 }
@@ -240,17 +294,8 @@ parts! {
 /// The keys and values of a map. serde leaves it to the type to write them by turns.
 struct Pairs<'w> {
     parts: Parts<'w>,
-    has_key: bool,
-}
-
-impl Pairs<'_> {
-    fn part<T: Serialize + ?Sized>(&mut self, is_key: bool, value: &T) -> Result<(), Error> {
-        if self.has_key == is_key {
-            return Err(half(is_key));
-        }
-        self.has_key = is_key;
-        self.parts.part(value)
-    }
+    /// The key whose value is still to come, where it counts as a name.
+    key: Option<Vec<u8>>,
 }
 
 /// The map has half an entry.
@@ -264,15 +309,24 @@ impl ser::SerializeMap for Pairs<'_> {
     type Error = Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
-        self.part(true, key)
+        if self.key.is_some() {
+            return Err(half(true));
+        }
+        let start = self.parts.writer.output.buffer().len();
+        self.parts.within(b"key", key)?;
+        let key = self.parts.writer.output.buffer().get(start..).unwrap_or_default();
+        let is_name = key.len() <= NAME && key.first().is_some_and(|first| first >> 5 == major::STRING);
+        self.key = Some(if is_name { key.to_vec() } else { Vec::new() });
+        Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.part(false, value)
+        let Some(key) = self.key.take() else { return Err(half(false)) };
+        self.parts.within(&key, value)
     }
 
     fn end(self) -> Result<(), Error> {
-        if self.has_key { Err(half(true)) } else { self.parts.end() }
+        if self.key.is_some() { Err(half(true)) } else { self.parts.end() }
     }
 }
 

@@ -1,0 +1,96 @@
+//! Forms of values that no schema shows, and that no save before had.
+//!
+//! A field that describes its values may hold any form of them: another variant, another key, a
+//! larger number. A type that decides what to read while it reads may refuse a form that it writes.
+//! So such forms are noted while a state is encoded, and a save with a new one is read back.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::base::hashed::IsHashed;
+use crate::base::limits::NOVEL_FORMS;
+
+thread_local! {
+    /// The forms in the state that this thread encodes.
+    static NOTED: RefCell<Forms> = RefCell::new(Forms::default());
+}
+
+/// Forms, each as the hash of its place and kind.
+pub(super) type Forms = HashSet<u64, IsHashed>;
+
+/// The forms that were met in the states of one type.
+#[derive(Debug, Default)]
+pub(super) struct Met {
+    known: Mutex<Forms>,
+    /// The number of states that had a new form.
+    news: AtomicU64,
+}
+
+impl Met {
+    pub(super) fn news(&self) -> u64 {
+        self.news.load(Ordering::Acquire)
+    }
+
+    /// Adds the forms of one state.
+    pub(super) fn learn(&self, noted: Forms) {
+        if noted.is_empty() {
+            return;
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = known.len();
+        // A state whose keys are always new is not read back for ever.
+        for form in noted.into_iter().take(NOVEL_FORMS.saturating_sub(before)) {
+            known.insert(form);
+        }
+        if known.len() > before {
+            self.news.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// Begins to note the forms of a state. Returns those of the state around it.
+pub(super) fn begin() -> Forms {
+    NOTED.take()
+}
+
+/// Ends what [`begin`] began. Returns the forms that were noted.
+pub(super) fn end(around: Forms) -> Forms {
+    NOTED.replace(around)
+}
+
+/// The place of values in a field, by the names on the way to them. All elements of a sequence are at
+/// one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(u64);
+
+impl Place {
+    /// The place of the whole field.
+    pub(crate) const ROOT: Place = Place(0);
+
+    /// The place under this name.
+    pub(crate) fn under(self, name: &[u8]) -> Place {
+        let mut place = self.with(name.len() as u64);
+        for word in name.chunks(8) {
+            let mut bytes = [0; 8];
+            bytes[..word.len()].copy_from_slice(word);
+            place = place.with(u64::from_le_bytes(bytes));
+        }
+        place
+    }
+
+    /// Mixes a number in. The factor is the one that the golden ratio gives for 64 bits.
+    fn with(self, number: u64) -> Place {
+        Place((self.0.rotate_left(23) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// Notes that a value of this kind is here.
+    pub(crate) fn holds(self, kind: u8) {
+        NOTED.with_borrow_mut(|noted| {
+            if noted.len() < NOVEL_FORMS {
+                noted.insert(self.with(kind.into()).0);
+            }
+        });
+    }
+}
