@@ -35,7 +35,7 @@ pub(crate) enum Failure {
     /// The URL of an object store, and this program has no stores.
     #[error(
         "{url} is in an object store, and this `ckpt` was built without: install the one that has them, by `cargo install \
-         checkpointed-object-store --features cli` (add `gcp` or `azure` for these)"
+         --path checkpoint-object-store --features cli` in a clone (add `gcp` or `azure` for these)"
     )]
     NoStores {
         /// The URL.
