@@ -59,7 +59,11 @@ mod x86 {
             unsafe { _mm256_stream_si256(to.as_mut_ptr(), block) };
         }
         // Only now are the writes ordered before all that follows, in this and in other threads.
-        _mm_sfence();
+        // SAFETY: the instruction is one of SSE, which every processor with AVX2 has.
+        #[allow(unused_unsafe, reason = "later compilers than the oldest take the call for safe")]
+        unsafe {
+            _mm_sfence();
+        }
         write(tail, from_tail);
     }
 
