@@ -12,3 +12,4 @@ mod mirror;
 mod protected;
 mod report;
 mod urls;
+mod waiting;
