@@ -12,4 +12,5 @@ mod mirror;
 mod protected;
 mod report;
 mod urls;
+mod verifying;
 mod waiting;
