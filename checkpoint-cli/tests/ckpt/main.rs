@@ -6,6 +6,7 @@ mod checking;
 mod contents;
 mod diff;
 mod directories;
+mod exporting;
 mod groups;
 mod importing;
 mod mirror;
