@@ -166,3 +166,50 @@ pub(crate) fn run(arguments: &Arguments, again: bool, output: &mut Output) -> Re
     output.answer(&Asked { again, running, ended, end })?;
     Ok(if ended.is_some() && !has_saved { Verdict::NotSo } else { Verdict::Well })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(second: u32, event: &str) -> Record {
+        let mut record =
+            json!({ "time": format!("2026-01-01T00:00:{second:02}Z"), "at": 1.0, "event": event });
+        match event {
+            "start" => {
+                record["host"] = "node".into();
+                record["process"] = second.into();
+                record["schedule"] = "".into();
+            }
+            "end" => record["end"] = "completed".into(),
+            _ => {}
+        }
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn only_the_first_end_after_the_request_counts() {
+        let old = [record(1, "start"), record(2, "end"), record(3, "start"), record(4, "alive")];
+        let all = |new: &[Record]| after(old.last(), [&old[..], new].concat());
+        assert!(first_end(all(&[])).is_none() && !has_successor(&all(&[])));
+        assert!(first_end(all(&[record(5, "end")])).is_some());
+        assert!(has_successor(&all(&[record(5, "end"), record(6, "start")])));
+        assert!(first_end(all(&[record(6, "start"), record(7, "end")])).is_none(), "that of a successor");
+        // The file that had the last record is gone: only later ones are new.
+        let new = after(old.last(), vec![record(2, "end"), record(5, "end")]);
+        assert_eq!(new, [record(5, "end")]);
+    }
+
+    #[test]
+    fn another_process_is_told_from_one_without_a_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let is_another = |first, holder| is_another(directory.path(), first, holder);
+        let (one, two) = (Some("process 1 on node"), Some("process 2 on node"));
+        assert!(is_another(one, two) && !is_another(one, one) && !is_another(one, None));
+        assert!(!is_another(one, Some("a program that left no name")));
+        std::fs::create_dir(directory.path().join("users")).unwrap();
+        assert!(!is_another(one, two), "they share it");
+    }
+}

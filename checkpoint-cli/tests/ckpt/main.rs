@@ -4,6 +4,7 @@
 
 mod checking;
 mod contents;
+mod copying;
 mod diff;
 mod directories;
 mod exporting;

@@ -5,11 +5,11 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::copying::{Copied, MOST_LISTINGS};
+use super::copying::{Copied, MOST_LISTINGS, check_members};
 use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::store::{
-    Claim, Claiming, CopyWay, Directory, Disk as _, Home, RealDisk, absolute, name, temporary_name,
+    Claim, Claiming, CopyWay, Directory, Disk as _, Home, RealDisk, Unfinished, absolute, name,
 };
 
 /// The number of bytes that are read at a time.
@@ -29,8 +29,8 @@ const PIECE: usize = 1 << 20;
 ///
 /// # Errors
 /// If there is no such directory, if the place has generations, or if it cannot be read or written.
-/// [`Error::InvalidSetting`] for the directory of a pipeline, which has directories inside, and for
-/// a place that a program has opened.
+/// [`Error::InvalidSetting`] for the directory of a pipeline, which has directories inside, for a
+/// place that a program has opened, and where parts of a group are on other machines.
 pub fn copy_to(from: impl AsRef<Path>, to: &dyn Home, take_over: bool) -> Result<Copied, Error> {
     let from = absolute(from)?;
     let metadata = from.metadata().map_err(|source| Error::io("copy", &from, source))?;
@@ -60,12 +60,10 @@ pub fn copy_from(from: &dyn Home, to: impl AsRef<Path>) -> Result<Copied, Error>
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
     let parent = to.parent().unwrap_or(Path::new("/"));
-    // Removes itself if the copy fails.
-    let mut made = temporary_name().tempdir_in(parent).map_err(failed)?;
+    let made = Unfinished::beside(&to)?;
     let disk = Arc::new(RealDisk::default());
     let copied = transfer(from, &Directory::new(made.path(), Arc::<RealDisk>::clone(&disk)), false)?;
-    disk.rename(made.path(), &to).map_err(failed)?;
-    made.disable_cleanup(true);
+    made.publish(|made| disk.rename(made, &to)).map_err(failed)?;
     disk.sync_directory(parent).map_err(|source| Error::writing("sync", parent, source))?;
     Ok(Copied { path: to, ..copied })
 }
@@ -85,6 +83,7 @@ fn transfer(from: &dyn Home, to: &dyn Home, take_over: bool) -> Result<Copied, E
     }
     let path = to.path().to_owned();
     let mut copied = Copied { path, generations: Vec::new(), files: 0, bytes: 0, way: None };
+    check_members(from)?;
     // A claim may take the right to save from a program, so it comes only where there is a reason.
     if from.generations()?.is_empty() {
         return Ok(copied);
