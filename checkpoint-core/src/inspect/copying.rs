@@ -99,14 +99,12 @@ pub(super) fn check_members(from: &dyn Home) -> Result<(), Error> {
                     why: "a copy has the parts of all processes, each in its directory: bring them to one place first",
                 });
             }
-            // It was removed after the listing, or a restart passes over it.
-            Err(error) if error.is_damage() || !from.has(generation) => {}
-            Err(error @ Error::Io { .. }) => return Err(error),
-            Err(error) if from.members()?.is_empty() => {
-                // No group has saved here, or the copy itself says what is wrong.
-                let _ = error;
-                return Ok(());
-            }
+            // It was removed after the listing, a restart passes over it, or the copy itself tells why
+            // it cannot be read.
+            Err(Error::Io { .. }) => {}
+            Err(error) if error.is_damage() => {}
+            // No group has saved here.
+            Err(_) if from.members()?.is_empty() => return Ok(()),
             Err(error) => {
                 warn(format!(
                     "{} is copied, and if the parts of all processes are here is not known: {error}",
