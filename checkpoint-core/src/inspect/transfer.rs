@@ -1,6 +1,7 @@
 //! Copies checkpoints from a directory to another place, and back.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -60,10 +61,13 @@ pub fn copy_from(from: &dyn Home, to: impl AsRef<Path>) -> Result<Copied, Error>
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
     let parent = to.parent().unwrap_or(Path::new("/"));
-    let made = Unfinished::beside(&to)?;
+    let around = Unfinished::beside(&to)?;
+    // The claim locks the directory itself, and so does the maker of the one around it.
+    let made = around.path().join("copy");
+    fs::create_dir(&made).map_err(failed)?;
     let disk = Arc::new(RealDisk::default());
-    let copied = transfer(from, &Directory::new(made.path(), Arc::<RealDisk>::clone(&disk)), false)?;
-    made.publish(|made| disk.rename(made, &to)).map_err(failed)?;
+    let copied = transfer(from, &Directory::new(&made, Arc::<RealDisk>::clone(&disk)), false)?;
+    disk.rename(&made, &to).map_err(failed)?;
     disk.sync_directory(parent).map_err(|source| Error::writing("sync", parent, source))?;
     Ok(Copied { path: to, ..copied })
 }
@@ -220,4 +224,27 @@ fn transfer_one(from: &dyn Home, claim: &mut dyn Claim, generation: u64) -> Resu
     claim.guard().check()?;
     sealed.publish().outcome?;
     Ok(Transferred::Whole(length))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::{CheckpointReader, Checkpointer};
+
+    #[test]
+    fn a_copy_from_another_place_is_a_directory_like_others() {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, to) = (parent.path().join("run.ckpt"), parent.path().join("copy.ckpt"));
+        Checkpointer::<u64>::open(&path).unwrap().save(&7).unwrap();
+        let copied = copy_from(&Directory::new(&path, Arc::new(RealDisk::default())), &to).unwrap();
+        assert_eq!((copied.path.as_path(), &copied.generations[..]), (to.as_path(), &[1][..]));
+        assert_eq!(CheckpointReader::<u64>::open(&to).unwrap().load().unwrap(), Some(7));
+        let permissions = |path: &Path| fs::metadata(path).unwrap().permissions();
+        assert_eq!(permissions(&to), permissions(&path));
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 2, "nothing else is left");
+        let empty = Directory::new(&parent.path().join("none"), Arc::new(RealDisk::default()));
+        copy_from(&empty, parent.path().join("empty.ckpt")).unwrap();
+        assert!(parent.path().join("empty.ckpt").is_dir());
+    }
 }
