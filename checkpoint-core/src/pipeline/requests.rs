@@ -53,11 +53,16 @@ fn is_there(path: &Path) -> bool {
 /// The steps with a request, also one that a run took and did not fulfil.
 pub(super) fn asked(pipeline: &Path) -> Result<BTreeSet<String>, Error> {
     let path = pipeline.join(FOLDER);
-    match fs::read_dir(&path) {
-        Ok(entries) => Ok(entries.flatten().filter_map(|entry| step_of(&entry.file_name())).collect()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
-        Err(source) => Err(Error::io("list", &path, source)),
+    let failed = |source| Error::io("list", &path, source);
+    let entries = match fs::read_dir(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut asked = BTreeSet::new();
+    for entry in entries {
+        asked.extend(step_of(&entry.map_err(failed)?.file_name()));
     }
+    Ok(asked)
 }
 
 /// Leaves a request for the next run. `false` if there is one already.
