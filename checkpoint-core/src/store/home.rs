@@ -51,6 +51,12 @@ pub trait Home: fmt::Debug + Send + Sync {
     /// rewind, lowest first. They are not used again.
     fn set_aside(&self) -> Result<Vec<u64>, Error>;
 
+    /// The highest number of a generation that was sent to a mirror, as the place remembers; 0 for
+    /// none, which is the default. It is not used again: the mirror may have it, though it is lost here.
+    fn last_sent(&self) -> Result<u64, Error> {
+        Ok(0)
+    }
+
     /// The generations that rewinds set aside, lowest first; none by default. They are not used
     /// again, and can be brought back.
     fn rewound(&self) -> Result<Vec<u64>, Error> {

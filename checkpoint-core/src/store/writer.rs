@@ -65,10 +65,11 @@ impl Writer {
     pub(crate) fn open(home: &dyn Home, settings: Settings, claiming: &Claiming) -> Result<Writer, Error> {
         let claim = home.claim(claiming)?;
         let known: BTreeSet<u64> = claim.home().generations()?.into_iter().collect();
-        // The number of a damaged generation that was moved away is not used for another one.
+        // The number of a damaged generation that was moved away is not used for another one, nor that
+        // of one that was lost here, and that a mirror has: it may be away just now.
         let last = known.last().copied().max(claim.home().set_aside()?.last().copied());
         Ok(Writer {
-            last: last.unwrap_or(0),
+            last: last.unwrap_or(0).max(claim.home().last_sent()?),
             settings,
             claim,
             lasting: known.clone(),

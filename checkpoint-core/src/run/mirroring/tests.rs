@@ -997,3 +997,4 @@ fn a_discard_ends_a_slow_read_of_an_encrypted_file() {
 }
 
 mod lost;
+mod recorded;

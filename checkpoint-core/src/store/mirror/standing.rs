@@ -60,7 +60,16 @@ pub(super) fn standing<L: Levels>(levels: &mut L, near: &[u64], far: &[u64]) -> 
         }
         if is_recorded && newest_near < newest_far {
             // It was sent, and the near level lost it: it was damaged, and is not replaced yet.
-            return Ok(Standing::Ahead { near: Some(newest_near) });
+            match &here {
+                // It may have used a number again for what is in no other place.
+                Some(file) if has_another(levels, newest_near, file)? => {}
+                _ => return Ok(Standing::Ahead { near: Some(newest_near) }),
+            }
+            if levels.is_damaged_near(newest_near)? {
+                near.pop();
+                continue;
+            }
+            return Ok(Standing::Apart { near: newest_near, far: newest_far });
         }
         // A number that both have for two whole files is of two runs, whatever was sent before.
         if is_recorded && (at_far.is_none() || levels.is_damaged_near(newest_far)?) {
@@ -93,6 +102,16 @@ pub(super) fn standing<L: Levels>(levels: &mut L, near: &[u64], far: &[u64]) -> 
             return Ok(Standing::Apart { near: newest_near, far: newest_far });
         }
     }
+}
+
+/// True if the mirror has, or was sent, another file for a generation of the near level, and never that
+/// of the near level. A damaged one of the mirror shows nothing.
+fn has_another<L: Levels>(levels: &mut L, generation: u64, near: &L::Likeness) -> Result<bool, Error> {
+    let far = levels.far(generation)?;
+    if far.as_ref() == Some(near) || levels.is_recorded(generation, near, false) {
+        return Ok(false);
+    }
+    Ok(levels.was_sent(generation) || far.is_some() && !levels.is_damaged_far(generation)?)
 }
 
 #[cfg(test)]
@@ -182,6 +201,19 @@ mod tests {
             // It has another file of a number that it had sent.
             (&[(2, 'b'), (3, 'C')], &[(2, 'b'), (3, 'c')], &[(3, 'c', true)], apart(3, 3)),
             (&[(2, 'b'), (3, '!')], &[(2, 'b'), (3, 'c')], &[(3, 'c', true)], behind.clone()),
+            // A number was used again while the mirror was away.
+            (
+                &[(8, 'h'), (9, 'J')],
+                &[(8, 'h'), (9, 'i'), (10, 'k')],
+                &[(9, 'i', true), (10, 'k', true)],
+                apart(9, 10),
+            ),
+            (&[(8, 'h'), (9, 'J')], &[(10, 'k')], &[(9, 'i', true), (10, 'k', true)], apart(9, 10)),
+            (&[(8, 'h'), (9, 'J')], &[(9, 'i'), (10, 'k')], &[(10, 'k', true)], apart(9, 10)),
+            // It was not: one of the two files is damaged.
+            (&[(8, 'h'), (9, '!')], &[(8, 'h'), (9, 'i'), (10, 'k')], &[(10, 'k', true)], ahead(Some(8))),
+            (&[(8, 'h'), (9, 'i')], &[(9, '!'), (10, 'k')], &[(10, 'k', true)], ahead(Some(9))),
+            (&[(8, 'h'), (9, 'i')], &[(10, 'k')], &[(9, 'i', false), (10, 'k', true)], ahead(Some(9))),
             // Damage is no other run.
             (&[(4, 'd'), (5, 'e')], &[(4, 'd'), (5, '!')], &[], behind.clone()),
             (&[(4, 'd'), (5, '!')], &[(4, 'd'), (5, 'e')], &[], behind.clone()),
