@@ -231,6 +231,13 @@ pub trait Claim: fmt::Debug + Send {
         Err(not_removable(self.home().path()))
     }
 
+    /// Takes a rewind back that failed, and ends it where it can no longer be taken back. Until then
+    /// nothing may be removed by the numbers that are there. True if generations came or went. By
+    /// default, no rewind is ever half done.
+    fn end_rewind(&mut self) -> Result<bool, Error> {
+        Ok(false)
+    }
+
     /// Takes a rewind to a generation for done, see [`Home::has_rewound_to`]. By default, the place
     /// has none.
     fn note_rewind(&mut self, _generation: u64) -> Result<(), Error> {
