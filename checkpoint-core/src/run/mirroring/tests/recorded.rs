@@ -27,3 +27,26 @@ fn the_number_of_a_lost_generation_that_was_sent_stays_used() {
     checkpoints.wait_for_mirror(LONG).unwrap();
     assert_eq!(loaded(&bench.far), Some(40));
 }
+
+#[test]
+fn a_mirror_that_lost_its_newest_gets_the_next() {
+    let bench = bench();
+    let far = Flaky::at(&bench.far);
+    let open = || bench.builder(Mirror::in_home(far.clone()).keep_last(9)).keep_last(3).open().unwrap();
+    let mut checkpoints = open();
+    for state in 1..=6 {
+        checkpoints.save(&state).unwrap();
+        checkpoints.wait_for_mirror(LONG).unwrap();
+    }
+    far.set_away(true);
+    checkpoints.save(&7).unwrap();
+    drop(checkpoints);
+    far.set_away(false);
+    for generation in 2..=6 {
+        fs::remove_file(file(&bench.far, generation)).unwrap();
+    }
+    let mut checkpoints = open();
+    assert_eq!(checkpoints.load().unwrap(), Some(7));
+    assert_eq!(checkpoints.wait_for_mirror(LONG).unwrap(), Some(7));
+    assert_eq!(loaded(&bench.far), Some(7));
+}
