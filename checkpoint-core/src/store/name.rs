@@ -79,7 +79,7 @@ const SENT: &str = ".sent-";
 const MIRRORED: &str = ".mirrored-";
 
 /// A hash of the path of a mirror, as it is part of names.
-pub(super) fn mirror_key(mirror: &std::path::Path) -> String {
+pub(crate) fn mirror_key(mirror: &std::path::Path) -> String {
     let hash = blake3::hash(mirror.as_os_str().as_encoded_bytes()).to_hex();
     hash.as_str().chars().take(16).collect()
 }
@@ -106,7 +106,7 @@ pub(crate) fn is_of_mirror(name: &OsStr) -> bool {
 
 /// The generation of such a record, true if it has arrived, and the file, if [`of_mirrored`] makes
 /// that name.
-pub(super) fn mirrored<'n>(name: &'n OsStr, mirror_key: &str) -> Option<(u64, bool, &'n str)> {
+pub(crate) fn mirrored<'n>(name: &'n OsStr, mirror_key: &str) -> Option<(u64, bool, &'n str)> {
     let text = name.to_str()?;
     let (digits, rest) = text.split_at_checked(DIGITS)?;
     let (has_arrived, rest) = match rest.strip_prefix(MIRRORED) {
