@@ -260,6 +260,10 @@ impl Copied {
     }
 }
 
+/// The folders of a pipeline, in the order of their copies. The requests are first: of a step that is
+/// done meanwhile, the copy would have the old output, and no request.
+const FOLDERS: [&str; 5] = [name::REDO, name::FILES, name::STEPS, name::PRODUCED, name::PROGRESS];
+
 /// Copies the content of a directory, and of a pipeline's directories inside it.
 fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> {
     let disk = Arc::new(RealDisk::default());
@@ -287,7 +291,7 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
         true => copy_small(entry, &to.join(name)),
         false => Ok(()),
     })?;
-    for folder in [name::FILES, name::STEPS, name::PRODUCED, name::PROGRESS, name::REDO] {
+    for folder in FOLDERS {
         let (from, to) = (from.join(folder), to.join(folder));
         let is_pipelines = folder == name::STEPS || from.with_file_name(name::STEPS).is_dir();
         if !is_pipelines || !from.is_dir() {
@@ -495,6 +499,12 @@ mod tests {
         assert_eq!(fs::read_dir(parent.path().join("copy/produced/a")).unwrap().count(), 1);
         fs::remove_file(&plot).unwrap();
         assert_eq!(run(&parent.path().join("copy")), crate::pipeline::Outcome::Reused);
+    }
+
+    #[test]
+    fn requests_are_copied_before_the_work_that_fulfils_them() {
+        assert_eq!(FOLDERS[0], name::REDO);
+        assert!(FOLDERS[1..].contains(&name::STEPS) && FOLDERS[1..].contains(&name::PROGRESS));
     }
 
     #[test]

@@ -248,6 +248,9 @@ impl<T: Checkpoint> Checkpointer<T> {
         let _warnings = self.saver.run.warnings.enter();
         // Waits for a save in the background; if that failed, the next save returns its error.
         let mut writer = self.saver.settled_writer_and_mirror();
+        if let Some((writer, _)) = &mut writer {
+            writer.take_rewind_back();
+        }
         self.reader.has_saved(writer.as_ref().and_then(|(writer, _)| writer.saved()));
         let mut loaded = load(&mut self.reader);
         if let Some((writer, Some(mirroring))) = &mut writer
