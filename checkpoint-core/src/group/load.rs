@@ -4,7 +4,9 @@
 //!         rank 0 reads the newest table
 //! gather  the table
 //!         each loads and verifies what it needs
-//! gather  a verdict: all accept it; or all go to the next older one, if a part is damaged for good
+//! gather  a verdict: all take it; or all go to the next older one, if a part is damaged for good
+//!         each opens the outputs of its state, and cuts them
+//! gather  if any member has outputs: all accept it, or the load is an error on all
 //! ```
 
 use std::io;
@@ -58,7 +60,9 @@ struct Search {
 /// The verdict of a member.
 #[derive(Serialize, Deserialize)]
 enum Found {
-    Whole,
+    Whole {
+        has_outputs: bool,
+    },
     /// Its part is broken for good, or the system does not give it.
     Damaged {
         why: String,
@@ -116,7 +120,10 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             });
             let loaded = loaded.and_then(|decoded| changed.map(|()| decoded));
             let (mine, own) = match loaded {
-                Ok(decoded) => (Ok((Some(decoded), Found::Whole)), None),
+                Ok(decoded) => {
+                    let found = Found::Whole { has_outputs: !decoded.outputs.is_empty() };
+                    (Ok((Some(decoded), found)), None)
+                }
                 Err(error) if error.is_damage() => match self.left_elsewhere(&error, generation) {
                     Some(elsewhere) => (Err(elsewhere), None),
                     None => {
@@ -127,21 +134,26 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                 Err(error) => (Err(error), None),
             };
             let ((decoded, _), found) = self.calls.gather_about(mine, |(_, found)| match found {
-                Found::Whole => Found::Whole,
+                Found::Whole { has_outputs } => Found::Whole { has_outputs: *has_outputs },
                 Found::Damaged { why, is_unread } => {
                     Found::Damaged { why: why.clone(), is_unread: *is_unread }
                 }
             })?;
             let is_unread = found.iter().any(|found| matches!(found, Found::Damaged { is_unread: true, .. }));
+            let has_outputs = found.iter().any(|found| matches!(found, Found::Whole { has_outputs: true }));
             let damage = found.into_iter().enumerate().find_map(|(rank, found)| match found {
-                Found::Whole => None,
+                Found::Whole { .. } => None,
                 Found::Damaged { why, .. } => Some((rank, why)),
             });
             let Some((rank, why)) = damage else {
                 let Some(Decoded { state, differences, outputs }) = decoded else {
                     return Err(self.calls.lost("nothing was decoded"));
                 };
-                self.part.outputs().open(&outputs)?;
+                // All members know if one has outputs: where none has, there is nothing to agree on.
+                if has_outputs {
+                    let opened = self.part.outputs().open(&outputs);
+                    self.calls.gather(opened)?;
+                }
                 let report = LoadReport {
                     path: self.path.clone(),
                     manifest: candidate.manifest,
