@@ -124,7 +124,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                     let found = Found::Whole { has_outputs: !decoded.outputs.is_empty() };
                     (Ok((Some(decoded), found)), None)
                 }
-                Err(error) if error.is_damage() => match self.left_elsewhere(&error, generation) {
+                Err(error) if error.is_damage() => match self.left_elsewhere(&error, &candidate) {
                     Some(elsewhere) => (Err(elsewhere), None),
                     None => {
                         let found = Found::Damaged { why: error.to_string(), is_unread: error.is_unread() };
@@ -179,29 +179,36 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         }
     }
 
-    /// The error of a part that is missing in a directory of this machine alone, beside older
-    /// parts: it may be on the machine on which the rank ran last. An older generation is no way
-    /// out, since the saves after it would remove the tables of the newer ones.
+    /// The error of a part that is not on this machine, and may be on the one where its rank ran
+    /// last. An older generation is no way out, since the saves after it would remove the tables of
+    /// the newer ones.
     ///
-    /// `None` if the part counts as damaged: the directory has the table too, as where all members
-    /// share it; or it has no part at all, and so no older generation is loaded.
-    fn left_elsewhere(&self, error: &Error, generation: u64) -> Option<Error> {
+    /// `None` if the part counts as damaged: its place has others, and the table is here too, as
+    /// where all members share a directory.
+    fn left_elsewhere(&self, error: &Error, candidate: &Candidate) -> Option<Error> {
         let &Error::Io { operation, ref path, ref source } = error else { return None };
-        let is_elsewhere = source.kind() == io::ErrorKind::NotFound
-            // Otherwise a power cut may have taken the part alone.
-            && self.builder.options().durable
-            && self.home.files().is_some()
-            && !self.home.has(generation)
-            && self.part.reader().home().generations().is_ok_and(|parts| !parts.is_empty());
-        is_elsewhere.then(|| {
-            let why = format!(
-                "{source}; rank {} has older parts here, in a directory of its own: start each rank on the machine \
-                 that has its part of generation {generation}, or go back to an older one by `ckpt rewind` in the \
-                 directory of rank 0",
-                self.calls.rank()
-            );
-            Error::io(operation, path, io::Error::new(source.kind(), why))
-        })
+        // With `durable(false)`, a power cut may have taken the part alone.
+        let is_missing = source.kind() == io::ErrorKind::NotFound && self.builder.options().durable;
+        if !is_missing || self.home.files().is_none() {
+            return None;
+        }
+        let Candidate { generation, table, .. } = candidate;
+        let mut places = (0..table.size).filter_map(|rank| Some((rank, self.home.member(rank).ok()?)));
+        let (rank, place) = places.find(|(_, place)| path.parent() == Some(place.path()))?;
+        let here = match place.generations() {
+            Ok(parts) if parts.is_empty() => {
+                format!("no part of rank {rank} is here: its directory is on another machine, or was removed")
+            }
+            Ok(_) if self.home.has(*generation) => return None,
+            Ok(_) => format!("rank {rank} has older parts here, in a directory of its own"),
+            Err(error) => return Some(error),
+        };
+        let why = format!(
+            "{source}; {here}: start {} ranks, each on the machine that has its part of generation {generation}, or go \
+             back to an older one by `ckpt rewind` in the directory of rank 0",
+            table.size
+        );
+        Some(Error::io(operation, path, io::Error::new(source.kind(), why)))
     }
 
     /// Records a load that all members accepted.
