@@ -210,3 +210,22 @@ fn a_step_opens_no_group_for_its_own_checkpoints() {
     });
     assert_eq!(*sum.unwrap().load().unwrap(), 1);
 }
+
+#[test]
+fn progress_that_cannot_be_listed_fails_the_step() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p");
+    assert!(fit(&path, 30).0.is_err());
+    let progress = fs::read_dir(path.join("progress")).unwrap().flatten().next().unwrap().path();
+    let away = directory.path().join("away");
+    fs::rename(&progress, &away).unwrap();
+    fs::write(&progress, "no directory").unwrap();
+    let run = || Pipeline::open(&path).unwrap().step("fit").run(|_| Ok::<u64, Error>(7)).map(drop);
+    let error = run().unwrap_err();
+    assert!(matches!(&error, Error::StepFailed { step, .. } if step == "fit"), "{error}");
+    let source = StdError::source(&error).unwrap().to_string();
+    assert!(source.contains(progress.to_str().unwrap()), "{source}");
+    fs::remove_file(&progress).unwrap();
+    fs::rename(&away, &progress).unwrap();
+    assert_eq!(fit(&path, 0).1, 30);
+}
