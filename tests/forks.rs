@@ -12,11 +12,11 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use checkpointed::{Autosaver, Checkpointer, Error, Pipeline, Plain, Schedule, Scopes};
+use checkpointed::{Appended, Autosaver, Checkpointer, Error, Pipeline, Plain, Schedule, Scopes};
 use serde::{Deserialize, Serialize};
 
 use crate::common::fork::{self, forked};
-use crate::common::{assert_passed, inside, names_in, once_more};
+use crate::common::{assert_passed, inside, must_end, names_in, once_more};
 
 /// Runs a test once more in a process in which no other test runs, and gives the directory there.
 fn alone(test: &str) -> Option<PathBuf> {
@@ -63,6 +63,46 @@ fn every_save_of_a_forked_process_is_refused() {
     let mut checkpoints = checkpoints.take().unwrap();
     checkpoints.save(&4).unwrap();
     assert_eq!(checkpoints.load().unwrap(), Some(4));
+}
+
+#[test]
+fn a_forked_process_leaves_the_outputs_of_the_run() {
+    let Some(path) = alone("a_forked_process_leaves_the_outputs_of_the_run") else { return };
+    let file = path.with_file_name("out.log");
+    let mut checkpoints = Some(Checkpointer::<Appended>::open(&path).unwrap());
+    let mut log = Appended::at(&file);
+    writeln!(log, "one").unwrap();
+    checkpoints.as_mut().unwrap().save(&log).unwrap();
+    writeln!(log, "two").unwrap();
+    drop(log);
+    let seen = forked(|| {
+        let mut checkpoints = checkpoints.take().unwrap();
+        let mut newest = checkpoints.load().unwrap().unwrap();
+        let mut first = checkpoints.load_generation(1).unwrap();
+        format!("{} {}", writeln!(newest, "child").is_err(), writeln!(first, "child").is_err())
+    });
+    assert_eq!(seen, "true true");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "one\ntwo\n");
+    let mut log = checkpoints.as_mut().unwrap().load().unwrap().unwrap();
+    writeln!(log, "three").unwrap();
+    checkpoints.as_mut().unwrap().save(&log).unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "one\nthree\n");
+}
+
+#[test]
+fn a_warning_of_a_variable_may_open_a_directory() {
+    if let Some(directory) = inside() {
+        let other = directory.join("other.ckpt");
+        let on_warning = move |_: &_| drop(Checkpointer::<u64>::open(&other).unwrap());
+        let builder = Checkpointer::<u64>::builder(directory.join("run.ckpt")).on_warning(on_warning);
+        must_end(move || drop(builder.open().unwrap()));
+        assert!(directory.join("other.ckpt").exists());
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let test = "a_warning_of_a_variable_may_open_a_directory";
+    let mut command = once_more(test, &[], directory.path());
+    assert_passed(&command.env("CHECKPOINT_PATH", "unknown").output().unwrap());
 }
 
 #[test]

@@ -200,3 +200,29 @@ fn who_wants_no_history_has_none() {
     assert_eq!(names_in(&path), [".lock", "00000000000000000001.ckpt"]);
     assert_eq!(read(&path), History::default());
 }
+
+#[test]
+fn a_slow_save_of_an_earlier_run_does_not_stop_each_later_one() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    Checkpointer::<u64>::open(&path).unwrap().save(&1).unwrap();
+    // It took an hour, because the file server was away.
+    let file = path.join("history.jsonl");
+    let slow = |line: &str| {
+        let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+        if let Some(total) = record.get_mut("total") {
+            (*total, record["stall"]) = (3600.into(), 3600.into());
+        }
+        format!("{record}\n")
+    };
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("\"total\""), "{text}");
+    fs::write(&file, text.lines().map(slow).collect::<String>()).unwrap();
+    let builder = Checkpointer::<u64>::builder(&path).schedule(Schedule::every(Duration::from_millis(1)));
+    let mut checkpoints = builder.time_limit(Duration::from_secs(600)).open().unwrap();
+    let state = checkpoints.load().unwrap().unwrap();
+    assert_eq!(checkpoints.should_stop(), None);
+    std::thread::sleep(Duration::from_millis(2));
+    assert!(checkpoints.save_if_due(&state).unwrap().is_saved());
+    assert_eq!(checkpoints.should_stop(), None);
+}

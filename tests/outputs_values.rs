@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use checkpointed::{Appended, CheckpointReader, Checkpointer, Error, checkpointed, reports::OutputFault};
@@ -15,6 +16,21 @@ struct State {
     step: u64,
     #[serde(with = "refusing")]
     refuses: bool,
+    #[serde(with = "panicking")]
+    panics: bool,
+}
+
+mod panicking {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(panics: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+        assert!(!panics, "not today either");
+        panics.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+        bool::deserialize(deserializer)
+    }
 }
 
 mod refusing {
@@ -47,7 +63,7 @@ impl Bench {
     }
 
     fn start(&self, name: &str) -> State {
-        State { out: Appended::at(self.at(name)), step: 0, refuses: false }
+        State { out: Appended::at(self.at(name)), step: 0, refuses: false, panics: false }
     }
 
     fn content(&self, name: &str) -> String {
@@ -317,6 +333,34 @@ fn a_background_save_that_was_not_begun_keeps_no_file_open() {
     let loaded = checkpoints.load().unwrap().unwrap();
     assert_eq!(bench.content("out.csv"), "one\n");
     drop(loaded);
+}
+
+#[test]
+fn a_save_that_panicked_leaves_the_outputs_as_an_error_does() {
+    type Save = fn(&mut Checkpointer<State>, &State);
+    let saves: [Save; 3] = [
+        |checkpoints, state| drop(checkpoints.save(state)),
+        |checkpoints, state| drop(checkpoints.save_in_background(state)),
+        |checkpoints, state| drop(checkpoints.save_while(state, || ())),
+    ];
+    for save in saves {
+        let bench = Bench::new();
+        let mut checkpoints = bench.open();
+        let mut state = bench.start("out.csv");
+        step(&mut state, "one");
+        checkpoints.save(&state).unwrap();
+        step(&mut state, "not counted");
+        state.panics = true;
+        let saving = AssertUnwindSafe(|| save(&mut checkpoints, &state));
+        catch_unwind(saving).unwrap_err();
+        drop(state);
+        let mut loaded = checkpoints.load().unwrap().unwrap();
+        assert_eq!(bench.content("out.csv"), "one\n");
+        step(&mut loaded, "two");
+        checkpoints.save(&loaded).unwrap();
+        drop((checkpoints, loaded));
+        assert_eq!(bench.restarted(), (2, "one\ntwo\n".to_owned()));
+    }
 }
 
 #[test]

@@ -231,6 +231,75 @@ fn arrays_are_arrays_wherever_they_are_kept() {
     );
 }
 
+#[test]
+fn an_array_of_no_dimension_is_one_number() {
+    let state = (ndarray::arr0(1.5_f64), vec![ndarray::arr0(7_u8); 2], 3_u8);
+    let one = |dtype: &str, data: String| json!(["array", dtype, [], data]);
+    let halves = |dtype: &str, data: &str| {
+        json!(["dict", ["v", integer(&1)], ["dim", ["tuple"]], ["data", one(dtype, data.to_owned())]])
+    };
+    let expected = json!([
+        "tuple",
+        halves("<f8", &hex(1.5_f64.to_le_bytes())),
+        ["list", halves("|u1", "07"), halves("|u1", "07")],
+        integer(&3)
+    ]);
+    assert_python_finds(&state, &expected);
+}
+
+#[test]
+fn fixed_arrays_have_their_shape_wherever_they_are_kept() {
+    #[checkpointed]
+    struct Grids {
+        grids: Vec<Grid>,
+        rows: Vec<Rows>,
+        empty: [[u8; 0]; 40],
+        words: [[String; 2]; 33],
+    }
+    #[checkpointed]
+    #[derive(Clone)]
+    struct Grid([[u8; 2]; 40]);
+    #[checkpointed]
+    #[derive(Clone)]
+    struct Rows(Vec<[[u16; 33]; 2]>);
+    // Those behind the first 256 arrays are inline.
+    let state = Grids {
+        grids: vec![Grid([[1, 2]; 40]); 300],
+        rows: vec![Rows(vec![[[3; 33]; 2]; 3]), Rows(Vec::new())],
+        empty: [[]; 40],
+        words: std::array::from_fn(|_| ["a".to_owned(), "b".to_owned()]),
+    };
+    let array = |dtype: &str, shape: &[usize], bytes: Vec<u8>| json!(["array", dtype, shape, hex(bytes)]);
+    let mut grids = vec![json!("list")];
+    grids.extend((0..300).map(|_| array("|u1", &[40, 2], [1, 2].repeat(40))));
+    let mut words = vec![json!("list")];
+    words.extend((0..33).map(|_| json!(["list", "a", "b"])));
+    let rows = [array("<u2", &[3, 2, 33], [3, 0].repeat(198)), array("<u2", &[0, 2, 33], Vec::new())];
+    assert_python_finds(
+        &state,
+        &json!([
+            "dict",
+            ["grids", grids],
+            ["rows", ["list", rows[0], rows[1]]],
+            ["empty", array("|u1", &[40, 0], Vec::new())],
+            ["words", words],
+        ]),
+    );
+}
+
+#[test]
+fn rows_of_complex_numbers_are_arrays() {
+    use nalgebra::Complex;
+
+    let state = Plain((vec![[Complex::new(1.0_f64, -1.0); 2]; 3], vec![Complex::new(0.5_f32, 0.0)]));
+    let row = [1.0_f64, -1.0].map(f64::to_le_bytes).as_flattened().repeat(6);
+    let single = [0.5_f32, 0.0].map(f32::to_le_bytes).as_flattened().to_vec();
+    assert_python_finds(
+        &state,
+        &json!(["tuple", ["array", "<c16", [3, 2], hex(row)], ["array", "<c8", [1], hex(single)]]),
+    );
+}
+
 /// serde sees the `half` crate's types like this one.
 #[test]
 fn floats_of_16_bits_are_floats() {

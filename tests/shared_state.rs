@@ -3,13 +3,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use checkpointed::stop::{StopReason, request_halt};
-use checkpointed::{Autosaver, CheckpointReader, Checkpointer, Error, Plain, Schedule};
+use checkpointed::{Appended, Autosaver, CheckpointReader, Checkpointer, Error, Plain, Schedule};
 use serde::{Deserialize, Serialize};
+
+use crate::common::must_end;
 
 fn nowhere() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
@@ -151,6 +154,27 @@ fn a_callback_may_lock_the_state_that_is_saved() {
         std::thread::yield_now();
     }
     saver.finish().unwrap();
+}
+
+#[test]
+fn a_warning_may_lock_the_state_that_is_saved() {
+    must_end(|| {
+        let (parent, path) = nowhere();
+        let log = parent.path().join("run.log");
+        // The output gets another name, with a warning, while the state is copied.
+        std::fs::write(&log, "of another program").unwrap();
+        let state = Arc::new(Mutex::new(Appended::at(&log)));
+        let (seen, told) = (Arc::clone(&state), Arc::new(AtomicUsize::new(0)));
+        let counts = Arc::clone(&told);
+        let builder = Checkpointer::<Appended>::builder(&path).schedule(often());
+        let builder = builder.on_warning(move |_| {
+            drop(seen.lock().unwrap());
+            counts.fetch_add(1, Ordering::Relaxed);
+        });
+        let saver = Autosaver::start(builder.open().unwrap(), Arc::clone(&state)).unwrap();
+        saver.finish().unwrap();
+        assert!(told.load(Ordering::Relaxed) > 0);
+    });
 }
 
 #[test]

@@ -52,6 +52,29 @@ pub(crate) enum Failure {
         url: String,
     },
 
+    /// There is nothing to unpin.
+    #[error("{} has no generation {generation}, and no pin of that number: `ckpt list` shows those that it has", path.display())]
+    NotPinned {
+        /// The place.
+        path: PathBuf,
+        /// The number.
+        generation: u64,
+    },
+
+    /// The command needs a path of this machine.
+    #[error(
+        "{url} is in an object store, and this needs a path of this machine: `ckpt copy` brings a directory to a store, and \
+         back"
+    )]
+    NotLocal {
+        /// The URL.
+        url: String,
+    },
+
+    /// The answer names this path, and JSON cannot hold it.
+    #[error("{} is not UTF-8, and JSON has no other text: leave out --json, or rename it; nothing was done", .0.display())]
+    NotUnicode(PathBuf),
+
     /// To remove objects from a store, the place must be taken over.
     #[error(
         "a store has no locks: to remove generations, this takes {} over, and a program that saves there now stops with an \

@@ -27,12 +27,15 @@ pub(crate) struct Generation {
     /// In seconds.
     pub(crate) total: Option<f64>,
     pub(crate) kept: Vec<String>,
+    /// True if the rules of the last run are known, so that the next save removes what none keeps.
+    #[serde(skip)]
+    pub(crate) has_rules: bool,
     /// The reason that it cannot be used.
     pub(crate) problem: Option<String>,
 }
 
 impl Generation {
-    pub(crate) fn of(overview: GenerationOverview) -> Generation {
+    pub(crate) fn of(overview: GenerationOverview, has_rules: bool) -> Generation {
         let GenerationOverview { generation, path, bytes, manifest, stall, total, kept, .. } = overview;
         let (manifest, problem) = match manifest {
             Ok(manifest) => (Some(manifest), None),
@@ -51,6 +54,7 @@ impl Generation {
             stall: stall.map(|stall| stall.as_secs_f64()),
             total: total.map(|total| total.as_secs_f64()),
             kept: kept.iter().map(ToString::to_string).collect(),
+            has_rules,
             problem,
         }
     }
@@ -68,6 +72,7 @@ impl Generation {
         };
         let kept = match (&self.problem, &self.kept[..]) {
             (Some(problem), _) => Cell::left(text::plain(problem)).styled(BAD),
+            (None, []) if !self.has_rules => Cell::left(""),
             (None, []) => Cell::left("removed by the next save").styled(WARNING),
             (None, reasons) => Cell::left(text::plain(&reasons.join(", "))),
         };

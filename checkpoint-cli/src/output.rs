@@ -1,6 +1,7 @@
 //! Writes an answer to the user: as text, in colour only on a terminal, or as JSON.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anstream::{AutoStream, ColorChoice};
@@ -61,6 +62,17 @@ impl Output {
         }
         self.stream.flush()?;
         Ok(())
+    }
+
+    /// Refuses to begin work whose answer will name these paths, if the answer cannot hold them.
+    pub(crate) fn can_name<'p>(&self, paths: impl IntoIterator<Item = &'p Path>) -> Result<(), Failure> {
+        // Messages name the working directory too, from which a relative path is.
+        let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let is_unnamed = |path: &&Path| self.json && whole(path).to_str().is_none();
+        match paths.into_iter().find(is_unnamed) {
+            Some(path) => Err(Failure::NotUnicode(path.to_owned())),
+            None => Ok(()),
+        }
     }
 
     /// True if the user will see colours.

@@ -64,6 +64,15 @@ pub(crate) fn directory(path: &Path) -> Result<&Path, Failure> {
     }
 }
 
+/// The path of a directory or a file of this machine, for a command that makes it or changes it in a
+/// way that a store has not.
+pub(crate) fn local(path: &Path) -> Result<&Path, Failure> {
+    match url(path) {
+        Some(url) => Err(Failure::NotLocal { url: url.to_owned() }),
+        None => Ok(path),
+    }
+}
+
 fn open(url: &str) -> Result<Arc<dyn Home>, Failure> {
     let opener = STORES.get().ok_or_else(|| Failure::NoStores { url: url.to_owned() })?;
     Ok(opener(url)?)
@@ -81,12 +90,13 @@ mod tests {
     fn a_url_is_told_from_a_path() {
         for path in ["run.ckpt", "/s3:/x", "./s3://x", "C:\\x", "run.ckpt@42", "://x"] {
             assert!(matches!(checkpoint(Path::new(path)), Ok(None)), "{path}");
-            assert!(directory(Path::new(path)).is_ok(), "{path}");
+            assert!(directory(Path::new(path)).is_ok() && local(Path::new(path)).is_ok(), "{path}");
         }
         for url in ["s3://bucket/run.ckpt", "gs://b/x@42", "az://c/00000000000000000042.ckpt"] {
             let refused = home(Path::new(url));
             assert!(matches!(refused, Err(Failure::NoStores { .. })), "{url}");
             assert!(matches!(directory(Path::new(url)), Err(Failure::NoHistory { .. })), "{url}");
+            assert!(matches!(local(Path::new(url)), Err(Failure::NotLocal { .. })), "{url}");
         }
     }
 }

@@ -69,9 +69,13 @@ pub(crate) fn age_of(time: SystemTime) -> String {
     SystemTime::now().duration_since(time).map_or_else(|_| "in the future".to_owned(), age)
 }
 
-/// A time in the form of RFC 3339.
+/// The last second that RFC 3339 can express, in the year 9999.
+const LATEST: Duration = Duration::from_secs(253_402_300_799);
+
+/// A time in the form of RFC 3339. One that it cannot express counts as the nearest that it can.
 pub(crate) fn time(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().min(LATEST);
+    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since).to_string()
 }
 
 /// Times in JSON: RFC 3339 text in UTC.
@@ -248,6 +252,18 @@ mod tests {
             (200_000_000_000, "2 d 7 h"),
         ] {
             assert_eq!(duration(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn every_time_is_told() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        for (time, expected) in [
+            (epoch.checked_sub(Duration::from_secs(1)), "1970-01-01T00:00:00Z"),
+            (epoch.checked_add(Duration::from_secs(60)), "1970-01-01T00:01:00Z"),
+            (epoch.checked_add(Duration::from_secs(1 << 50)), "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(time.map(super::time).as_deref(), Some(expected));
         }
     }
 

@@ -4,7 +4,8 @@
 //! unknown name that looks like ours gets a warning: a misspelt setting must not be lost.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::warnings;
@@ -79,17 +80,19 @@ pub(crate) fn invalid(name: &str, value: &str, why: &'static str) -> Error {
 
 /// Warns, once in a process, of unknown variables that look like ours.
 pub(crate) fn warn_of_unknown() {
-    static WARNED: Once = Once::new();
-    WARNED.call_once(|| {
-        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-        let asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for name in unknown(names, &asked) {
-            warnings::warn(format!(
-                "the environment variable {name} is not known, and does nothing: those that are known are {}",
-                KNOWN.join(", ")
-            ));
-        }
-    });
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    // The program's own code hears of it, and may come here again.
+    if WARNED.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for name in unknown(names, &asked) {
+        warnings::warn(format!(
+            "the environment variable {name} is not known, and does nothing: those that are known are {}",
+            KNOWN.join(", ")
+        ));
+    }
 }
 
 fn unknown(names: impl Iterator<Item = String>, asked: &BTreeSet<String>) -> Vec<String> {

@@ -6,6 +6,7 @@ import json
 import mmap
 import os
 import re
+import stat
 import struct
 import zlib
 from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
@@ -293,15 +294,24 @@ def _read(path: str, map_file: bool) -> Any:
     """The bytes of the file, as a mapping that holds a shared lock while it lives, or as a copy."""
     for _ in range(ATTEMPTS):
         try:
-            with open(path, "rb") as file:
+            with open(path, "rb", opener=_opened) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise NotACheckpointError(path, "it is no regular file")
                 locked = _lock(file)
                 if locked is not None and _still_named(file, path):
                     return _content(file, map_file and locked)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFoundError(path, "there is no such file") from error
+        except IsADirectoryError as error:
+            raise NotACheckpointError(path, "it is a directory") from error
         except OSError as error:
             raise CheckpointError(path, f"cannot be read: {error}") from error
     raise CheckpointError(path, "it is being replaced all the time; try again")
+
+
+def _opened(path: str, flags: int) -> int:
+    """Opens a file, and does not wait for a writer of what may be a FIFO."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _content(file: BinaryIO, map_file: bool) -> Any:

@@ -171,17 +171,30 @@ def produced(pipeline: Path) -> Dict[str, Dict[str, str]]:
             metadata = manifest(folder).get("metadata", {})
         except NotFoundError:
             continue  # It was begun and never finished.
-        record = json.loads(metadata.get("step", "{}"))
-        project = os.path.normpath(os.path.join(pipeline, record.get("project") or ".."))
-        beside = record.get("directory") or project
-
-        def path(name: str) -> str:
-            return os.path.join(beside, name[2:]) if name.startswith("./") else os.path.join(project, name)
-
-        files = {name: path(name) for name in record.get("produced", {})}
+        files = _files_of(folder, pipeline, metadata.get("step", "{}"))
         if files:
             found[step] = files
     return found
+
+
+def _files_of(folder: str, pipeline: str, text: Any) -> Dict[str, str]:
+    """The paths of the files that a version of a step produced, by their names in the project."""
+    try:
+        record = json.loads(text)
+        fields = {"produced": dict, "project": str, "directory": str}
+        if any(record.get(field) is not None and not isinstance(record[field], kind) for field, kind in fields.items()):
+            raise TypeError("a field of another type")
+        produced, project, beside = record.get("produced") or {}, record.get("project") or "..", record.get("directory")
+        if any("\0" in name for name in (project, beside or "", *produced)):
+            raise ValueError("a name with a zero byte")
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise DamagedError(folder, f"the record of the step is none: {error}", "checkpoint.json") from error
+    root = os.path.normpath(os.path.join(pipeline, project))
+
+    def path(name: str) -> str:
+        return os.path.join(beside or root, name[2:]) if name.startswith("./") else os.path.join(root, name)
+
+    return {name: path(name) for name in produced}
 
 
 def _entry(file: str) -> Generation:

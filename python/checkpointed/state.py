@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Any, Callable, Dict, Generator, List, Optional, Tuple
 
@@ -23,6 +24,10 @@ NUMBERS: Dict[str, numpy.dtype] = {
     **{f"{sign}{bits}": numpy.dtype(f"<{sign}{bits // 8}") for sign in "ui" for bits in (8, 16, 32, 64)},
     "f32": numpy.dtype("<f4"), "f64": numpy.dtype("<f8"),
 }
+# The type of the numbers in an entry of their own, where numpy has none: 128-bit integers and bfloat16.
+APART = {**{name: dtype.str for name, dtype in NUMBERS.items()}, "u128": "|V16", "i128": "|V16", "f16": "<f2", "bf16": "|V2"}
+# The types inside each other of one element of an array: numpy has at most 64 dimensions.
+ROW_DEPTH = 64
 
 Steps = Generator[Tuple[object, Any], Any, Any]
 
@@ -46,6 +51,8 @@ class Decoder:
         self.used = 0
         self.nothings = NOTHINGS + 16 * len(self.data)
         self.steps: List[object] = []
+        # For each definition that was looked at, what a row of it consists of.
+        self.rows: Dict[int, Optional[Tuple[Optional[str], Tuple[int, ...]]]] = {}
 
     def decode(self) -> Any:
         """The value of the root, which must use every byte and every array."""
@@ -115,10 +122,7 @@ class Decoder:
         if word == "seq":
             return self._sequence(inner)
         if word == "grid":
-            # Fixed arrays: all their elements in one sequence.
-            if not isinstance(inner, dict) or "element" not in inner:
-                raise self._schema("a grid without an element")
-            return self._sequence(inner["element"])
+            return self._grid(inner)
         if word == "map":
             return self._map(*self._list(inner, 2))
         if word == "tuple":
@@ -144,6 +148,38 @@ class Decoder:
         if count == ELSEWHERE:
             return self._elsewhere(inner)
         return (yield from self._elements(inner, count))
+
+    def _grid(self, grid: Any) -> Steps:
+        """Fixed arrays: all their elements in one sequence, to which the schema gives the shape."""
+        if not isinstance(grid, dict) or "element" not in grid:
+            raise self._schema("a grid without an element")
+        lengths = tuple(self._natural(length) for length in self._list(grid.get("lengths")))
+        element, count = grid["element"], self._count()
+        leading = 1
+        if count == ELSEWHERE:
+            values, leading, count = self._apart(element)
+        else:
+            values = yield from self._elements(element, count)
+        one = 0 if 0 in lengths else 1
+        for length in lengths:
+            # A product of which one factor is forged is not computed to its last digit.
+            one = min(one * length, ELSEWHERE)
+        rows = count // max(one, 1)
+        if one * (rows if grid.get("is_vec") else 1) != count:
+            raise self._damaged(f"{count} elements are no whole number of fixed arrays of {one}")
+        shape = (rows,) * bool(grid.get("is_vec")) + lengths
+        if isinstance(values, numpy.ndarray):
+            return self._shaped(values, shape + values.shape[leading:])
+        for length in reversed(shape[1:]):
+            if values:
+                values = [values[begin : begin + length] for begin in range(0, len(values), length)]
+        return values
+
+    def _shaped(self, array: numpy.ndarray, shape: Tuple[int, ...]) -> numpy.ndarray:
+        try:
+            return array.reshape(shape)
+        except (ValueError, OverflowError) as error:
+            raise self._damaged(f"{array.size} elements of shape {shape}: {error}") from error
 
     def _elements(self, inner: Any, count: int) -> Steps:
         number = self._number(inner)
@@ -215,28 +251,99 @@ class Decoder:
 
     def _elsewhere(self, inner: Any) -> numpy.ndarray:
         """The array that stands for a sequence; it must be the next one, of the right type and length."""
+        return self._apart(inner)[0]
+
+    def _apart(self, inner: Any) -> Tuple[numpy.ndarray, int, int]:
+        """The array that stands for a sequence, how many of its dimensions have the elements, and their number."""
         index, count = self._count(), self._count()
         if index != self.used or index >= len(self.arrays):
             raise self._damaged(f"array {index} where {self.used} of {len(self.arrays)} must come")
         array, part = self.arrays[index], self.archive.parts[index].name
         self.used += 1
-        number = self._number(inner)
-        dims: Tuple[int, ...] = ()
+        number, dims = self._row(inner)
         if number is not None:
-            dtype, dims = number
-            if dtype in (U128, I128) and array.dtype == numpy.dtype("V16"):
-                array = array.view(dtype)
-            if array.dtype != dtype and array.dtype.str not in ("<c8", "<c16"):
-                raise self.archive.damaged(f"it has elements of {array.dtype}, its sequence of {dtype}", part)
-            if self.verify and dtype == numpy.dtype("?") and bool((array.view("u1") > 1).any()):
+            if array.dtype.kind == "c" and dims[-1:] == (2,):
+                # The schema has a complex number as a pair.
+                dims, fitting = dims[:-1], "<c8" if number == "f32" else "<c16" if number == "f64" else ""
+                is_fitting = array.dtype.str == fitting
+            else:
+                fitting = APART[number]
+                # The schema may have a 16-bit float as its bits.
+                is_fitting = array.dtype.str in ((fitting, "<f2", "|V2") if number == "u16" else (fitting,))
+            if not is_fitting:
+                raise self.archive.damaged(f"it has elements of {array.dtype}, its sequence of {fitting or number}", part)
+            if number in ("u128", "i128"):
+                array = array.view(NUMBERS[number])
+            if self.verify and number == "bool" and bool((array.view("u1") > 1).any()):
                 raise self.archive.damaged("a truth value that is neither 0 nor 1", part)
         leading = array.ndim - len(dims)
-        product = 1
-        for size in array.shape[: max(leading, 0)]:
-            product *= size
-        if leading < 1 or array.shape[leading:] != dims or product != count:
+        if number is None:
+            # Any dimensions may be those of the elements.
+            leading = next((at for at in range(leading + 1) if math.prod(array.shape[:at]) == count), -1)
+        # An array of no dimension has one element.
+        product = math.prod(array.shape[: max(leading, 0)])
+        if leading < 0 or (number is not None and array.shape[leading:] != dims) or product != count:
             raise self.archive.damaged(f"shape {array.shape} for {count} elements of shape {dims}", part)
-        return array
+        return array, leading, count
+
+    def _row(self, kind: Any) -> Tuple[Optional[str], Tuple[int, ...]]:
+        """The number of which an element that is kept apart consists, and its dimensions.
+
+        The number is None if the file does not have the form of the element. Tuples and structs of
+        equal members are dimensions too, such as a complex number, which is a pair.
+        """
+        row = self._row_within(kind, ROW_DEPTH)
+        if row is None:
+            raise self._damaged("an array of elements that are no numbers")
+        return row
+
+    def _row_within(self, kind: Any, depth: int) -> Optional[Tuple[Optional[str], Tuple[int, ...]]]:
+        if isinstance(kind, str):
+            return (kind, ()) if kind in NUMBERS else None
+        if depth == 0 or not isinstance(kind, dict) or len(kind) != 1:
+            return None
+        ((word, inner),) = kind.items()
+        if word == "opaque":
+            return None, ()
+        if word == "array":
+            element, size = self._list(inner, 2)
+            return self._row_of([element], self._natural(size), depth)
+        if word == "grid" and isinstance(inner, dict) and not inner.get("is_vec"):
+            row = self._row_within(inner.get("element"), depth - 1)
+            lengths = tuple(self._natural(length) for length in self._list(inner.get("lengths")))
+            return row and (row[0], lengths + row[1])
+        if word == "tuple":
+            return self._row_of(self._list(inner), len(self._list(inner)), depth)
+        if word != "named":
+            return None
+        number = self._natural(inner)
+        if number not in self.rows:
+            self.rows[number] = None  # A type that contains itself is no row of numbers.
+            self.rows[number] = self._row_of_struct(self._definition(number), depth)
+        return self.rows[number]
+
+    def _row_of_struct(self, definition: Dict[str, Any], depth: int) -> Optional[Tuple[Optional[str], Tuple[int, ...]]]:
+        if _float16(definition) is not None:
+            return definition["name"], ()
+        fields = definition.get("struct")
+        if not isinstance(fields, dict) or len(fields) != 1:
+            return None
+        ((word, inner),) = fields.items()
+        if word == "newtype":
+            return self._row_within(inner, depth - 1)
+        members = self._list(inner)
+        if word == "named":
+            members = [member.get("type") if isinstance(member, dict) else None for member in members]
+        return self._row_of(members, len(members), depth)
+
+    def _row_of(
+        self, members: List[Any], size: int, depth: int
+    ) -> Optional[Tuple[Optional[str], Tuple[int, ...]]]:
+        rows = [self._row_within(member, depth - 1) for member in members]
+        if not rows or rows[0] is None or any(row != rows[0] for row in rows):
+            return None
+        number, dims = rows[0]
+        return number, (size,) + dims if number is not None else ()
 
     def _inline(self, dtype: numpy.dtype, dims: Tuple[int, ...], count: int) -> numpy.ndarray:
         length = count * dtype.itemsize

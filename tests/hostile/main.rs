@@ -6,8 +6,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "../common/age.rs"]
+mod age;
 mod allocation;
 mod cases;
+mod encrypted;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../common/forge.rs"]
 mod forge;

@@ -8,6 +8,7 @@ use checkpointed_core::inspect;
 use super::copy::Made;
 use crate::failure::Failure;
 use crate::output::{Output, Verdict};
+use crate::place;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -25,6 +26,8 @@ pub(crate) fn run(
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
     let Arguments { directory, generation, destination } = arguments;
+    let (directory, destination) = (place::local(directory)?, place::local(destination)?);
+    output.can_name([destination])?;
     output.answer(&Made(inspect::branch(directory, protection, *generation, destination)?))?;
     Ok(Verdict::Well)
 }

@@ -42,6 +42,7 @@ impl Answer for Made {
 
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { directory, destination, take_over } = arguments;
+    output.can_name([&**destination])?;
     let made = Made(match (place::home(directory)?, place::home(destination)?) {
         (None, None) => inspect::copy(directory, destination)?,
         (None, Some(to)) => inspect::copy_to(directory, &*to, *take_over)?,

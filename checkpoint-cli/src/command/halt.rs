@@ -73,14 +73,43 @@ fn records(directory: &Path) -> Vec<Record> {
     history::read(directory).map(|history| history.records).unwrap_or_default()
 }
 
-/// The last end that was recorded after these records.
-fn end_after(before: Option<&Record>, mut records: Vec<Record>) -> Option<End> {
+/// What was recorded after the last record that was there before.
+fn after(before: Option<&Record>, mut records: Vec<Record>) -> Vec<Record> {
     let known = before.and_then(|before| records.iter().rposition(|record| record == before));
-    let new = records.split_off(known.map_or(0, |known| known + 1));
-    new.into_iter().rev().find_map(|record| match record.event {
+    match (known, before) {
+        (Some(known), _) => records.split_off(known + 1),
+        // The file may have been replaced in the meantime.
+        (None, Some(before)) => {
+            records.retain(|record| record.time > before.time);
+            records
+        }
+        (None, None) => records,
+    }
+}
+
+/// True if another run has begun, so that the one before it has ended.
+fn has_successor(new: &[Record]) -> bool {
+    new.iter().any(|record| matches!(record.event, Event::Start { .. }))
+}
+
+/// The end of the run that was asked, which is the first one: a program that is started again at once
+/// may have recorded its own.
+fn first_end(new: Vec<Record>) -> Option<End> {
+    let is_of_successor = |record: &Record| matches!(record.event, Event::Start { .. } | Event::Died { .. });
+    new.into_iter().take_while(|record| !is_of_successor(record)).find_map(|record| match record.event {
         Event::End(end) => Some(end),
         _ => None,
     })
+}
+
+/// True if another program than the first has the directory. Processes that share a pipeline take
+/// turns in the name that it has.
+fn is_another(directory: &Path, first: Option<&str>, holder: Option<&str>) -> bool {
+    let is_named = |holder: &str| holder.starts_with("process ");
+    let differs = first
+        .zip(holder)
+        .is_some_and(|(first, holder)| first != holder && is_named(first) && is_named(holder));
+    differs && !directory.join("users").is_dir()
 }
 
 /// The end that a pipeline shows, which has no history: it removes the request that it met.
@@ -97,8 +126,16 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(crate) fn run(arguments: &Arguments, again: bool, output: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { directory, message, wait, timeout } = arguments;
     let directory = place::directory(directory)?;
-    let before = records(directory).pop();
-    let running = inspect::holder(directory)?;
+    // A program that is started again meanwhile is the one that is asked.
+    let mut running = inspect::holder(directory)?;
+    let mut before = records(directory).pop();
+    loop {
+        let now = inspect::holder(directory)?;
+        if now == running {
+            break;
+        }
+        (running, before) = (now, records(directory).pop());
+    }
     if again {
         request_requeue(directory, message)?
     } else {
@@ -108,7 +145,9 @@ pub(crate) fn run(arguments: &Arguments, again: bool, output: &mut Output) -> Re
     let is_late = || timeout.is_some_and(|timeout| begun.elapsed().as_secs_f64() > timeout);
     let mut ended = None;
     while *wait && running.is_some() && ended != Some(true) {
-        ended = Some(inspect::holder(directory)?.is_none());
+        let holder = inspect::holder(directory)?;
+        let is_over = holder.is_none() || is_another(directory, running.as_deref(), holder.as_deref());
+        ended = Some(is_over || has_successor(&after(before.as_ref(), records(directory))));
         if ended == Some(false) {
             if is_late() {
                 break;
@@ -118,11 +157,59 @@ pub(crate) fn run(arguments: &Arguments, again: bool, output: &mut Output) -> Re
     }
     let end = match ended {
         Some(true) => {
-            end_after(before.as_ref(), records(directory)).or_else(|| end_of_pipeline(directory, again))
+            let new = after(before.as_ref(), records(directory));
+            first_end(new).or_else(|| end_of_pipeline(directory, again))
         }
         _ => None,
     };
     let has_saved = matches!(end, Some(End::Stopped(_) | End::Completed));
     output.answer(&Asked { again, running, ended, end })?;
     Ok(if ended.is_some() && !has_saved { Verdict::NotSo } else { Verdict::Well })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(second: u32, event: &str) -> Record {
+        let mut record =
+            json!({ "time": format!("2026-01-01T00:00:{second:02}Z"), "at": 1.0, "event": event });
+        match event {
+            "start" => {
+                record["host"] = "node".into();
+                record["process"] = second.into();
+                record["schedule"] = "".into();
+            }
+            "end" => record["end"] = "completed".into(),
+            _ => {}
+        }
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn only_the_first_end_after_the_request_counts() {
+        let old = [record(1, "start"), record(2, "end"), record(3, "start"), record(4, "alive")];
+        let all = |new: &[Record]| after(old.last(), [&old[..], new].concat());
+        assert!(first_end(all(&[])).is_none() && !has_successor(&all(&[])));
+        assert!(first_end(all(&[record(5, "end")])).is_some());
+        assert!(has_successor(&all(&[record(5, "end"), record(6, "start")])));
+        assert!(first_end(all(&[record(6, "start"), record(7, "end")])).is_none(), "that of a successor");
+        // The file that had the last record is gone: only later ones are new.
+        let new = after(old.last(), vec![record(2, "end"), record(5, "end")]);
+        assert_eq!(new, [record(5, "end")]);
+    }
+
+    #[test]
+    fn another_process_is_told_from_one_without_a_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let is_another = |first, holder| is_another(directory.path(), first, holder);
+        let (one, two) = (Some("process 1 on node"), Some("process 2 on node"));
+        assert!(is_another(one, two) && !is_another(one, one) && !is_another(one, None));
+        assert!(!is_another(one, Some("a program that left no name")));
+        std::fs::create_dir(directory.path().join("users")).unwrap();
+        assert!(!is_another(one, two), "they share it");
+    }
 }

@@ -11,6 +11,7 @@ use crate::arguments::Keys;
 use crate::failure::Failure;
 use crate::import::{Format, read};
 use crate::output::{Answer, Output, Verdict};
+use crate::place;
 use crate::text;
 
 #[derive(Debug, clap::Args)]
@@ -46,7 +47,9 @@ pub(crate) fn run(arguments: &Arguments, keys: &Keys, output: &mut Output) -> Re
         return Err(Failure::KeysOfImport);
     }
     let Arguments { file, destination, .. } = arguments;
-    let unread = |why: String| Failure::NotRead { path: file.clone(), why };
+    let (file, destination) = (place::local(file)?, place::local(destination)?);
+    output.can_name([destination])?;
+    let unread = |why: String| Failure::NotRead { path: file.to_owned(), why };
     let format = arguments.from.or_else(|| Format::of(file)).ok_or_else(|| {
         unread(
             "its name does not tell its format: give it, by --from json, npy, npz or safetensors".to_owned(),

@@ -107,6 +107,8 @@ pub(crate) fn run(
         Some(home) => inspect::overview_in(&home, protection)?,
         None => inspect::overview(&arguments.directory, protection)?,
     };
+    let has_rules = overview.retention.is_some();
+    let generation = |generation| Generation::of(generation, has_rules);
     output.answer(&Listing {
         path: overview.path,
         kind: match overview.kind {
@@ -125,7 +127,7 @@ pub(crate) fn run(
         set_aside: overview.set_aside.into_iter().map(|aside| aside.path).collect(),
         rewound: overview.rewound.into_iter().map(|aside| aside.generation).collect(),
         missing: overview.missing,
-        generations: overview.generations.into_iter().map(Generation::of).collect(),
+        generations: overview.generations.into_iter().map(generation).collect(),
     })?;
     Ok(Verdict::Well)
 }

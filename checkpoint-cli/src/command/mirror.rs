@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output::{Answer, Output, Verdict};
+use crate::place;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -77,7 +78,10 @@ pub(crate) fn run(
     protection: &Protection,
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
-    mirror_to(Mirror::to(&arguments.destination), arguments, protection, output)
+    let (directory, destination) =
+        (place::local(&arguments.directory)?, place::local(&arguments.destination)?);
+    output.can_name([directory, destination])?;
+    mirror_to(Mirror::to(destination), arguments, protection, output)
 }
 
 /// Mirrors to any place.

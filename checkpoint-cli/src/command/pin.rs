@@ -35,7 +35,13 @@ pub(crate) fn run(arguments: &Arguments, pinned: bool, output: &mut Output) -> R
     let Arguments { directory, generation } = arguments;
     match (place::home(directory)?, pinned) {
         (Some(home), true) => home.pin(*generation)?,
-        (Some(home), false) => home.unpin(*generation)?,
+        (Some(home), false) => {
+            let is_there = home.generations()?.contains(generation);
+            if !is_there && !home.pinned(&[*generation]).contains(generation) {
+                return Err(Failure::NotPinned { path: directory.clone(), generation: *generation });
+            }
+            home.unpin(*generation)?;
+        }
         (None, true) => inspect::pin(directory, *generation)?,
         (None, false) => inspect::unpin(directory, *generation)?,
     }

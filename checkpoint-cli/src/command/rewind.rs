@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output::{Answer, Output, Verdict};
+use crate::place;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -47,7 +48,8 @@ pub(crate) fn run(
     protection: &Protection,
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
-    let rewound = inspect::rewind(&arguments.directory, protection, arguments.generation)?;
+    let directory = place::local(&arguments.directory)?;
+    let rewound = inspect::rewind(directory, protection, arguments.generation)?;
     output.answer(&Gone(rewound))?;
     Ok(Verdict::Well)
 }

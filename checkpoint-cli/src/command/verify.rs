@@ -1,7 +1,7 @@
 //! `ckpt verify`: verifies checkpoints, and names the one that a restart would take.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use checkpointed_core::Protection;
 use checkpointed_core::inspect::{self, Condition};
@@ -14,7 +14,8 @@ use crate::text::{self, BAD, BOLD, GOOD, WARNING};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A checkpoint, a directory of them, or the URL of a place or a checkpoint in an object store
+    /// A checkpoint, a directory of them, also that of a pipeline, or the URL of a place or a
+    /// checkpoint in an object store
     checkpoint: PathBuf,
 }
 
@@ -26,12 +27,17 @@ struct Verified {
     checkpoints: Vec<inspect::Verdict>,
     #[serde(skip)]
     is_directory: bool,
+    /// The directory, if it is that of a pipeline.
+    #[serde(skip)]
+    pipeline: Option<PathBuf>,
 }
 
 impl Answer for Verified {
     fn write(&self, output: &mut dyn Write) -> io::Result<()> {
         for checkpoint in &self.checkpoints {
-            let name = checkpoint.path.file_name().unwrap_or(checkpoint.path.as_os_str()).to_string_lossy();
+            let inner = self.pipeline.as_ref().and_then(|path| checkpoint.path.strip_prefix(path).ok());
+            let name = inner.map(Path::as_os_str).or(checkpoint.path.file_name());
+            let name = name.unwrap_or(checkpoint.path.as_os_str()).to_string_lossy();
             let bytes: u64 = checkpoint.parts.iter().map(|part| part.stored_bytes).sum();
             let (style, word) = match checkpoint.condition {
                 Condition::Whole => (GOOD, "whole"),
@@ -53,6 +59,10 @@ impl Answer for Verified {
         }
         match self.restart {
             _ if !self.is_directory => Ok(()),
+            _ if self.pipeline.is_some() => writeln!(
+                output,
+                "a pipeline: its next run compares the files that its steps read and produced"
+            ),
             Some(generation) => writeln!(output, "a restart takes generation {generation}"),
             None if self.checkpoints.is_empty() => {
                 writeln!(output, "no checkpoints: a restart begins anew")
@@ -85,7 +95,8 @@ pub(crate) fn run(
             }
         }
     };
-    let restart = inspect::restart(&checkpoints).filter(|_| is_directory);
+    let pipeline = std::path::absolute(path).ok().filter(|path| path.join("steps").is_dir());
+    let restart = inspect::restart(&checkpoints).filter(|_| is_directory && pipeline.is_none());
     let any = |condition| checkpoints.iter().any(|checkpoint| checkpoint.condition == condition);
     let verdict = match (any(Condition::Damaged), any(Condition::OutOfReach)) {
         (true, _) => Verdict::NotSo,
@@ -93,6 +104,6 @@ pub(crate) fn run(
         (false, false) => Verdict::Well,
     };
     let whole = verdict == Verdict::Well;
-    output.answer(&Verified { whole, restart, checkpoints, is_directory })?;
+    output.answer(&Verified { whole, restart, checkpoints, is_directory, pipeline })?;
     Ok(verdict)
 }

@@ -187,6 +187,12 @@ fn interval(history: &History) -> Option<f64> {
 /// ended nor been found dead.
 fn is_running(directory: &PathBuf, records: &[Record]) -> bool {
     let is_open = inspect::holder(directory).is_ok_and(|holder| holder.is_some());
-    let last = records.iter().rev().find(|record| !matches!(record.event, Event::Summary { .. }));
+    // A rewind between two runs is of neither: its time since the start of a run is zero.
+    let is_of_no_run = |record: &Record| match record.event {
+        Event::Summary { .. } => true,
+        Event::Rewind { .. } => record.at.is_zero(),
+        _ => false,
+    };
+    let last = records.iter().rev().find(|record| !is_of_no_run(record));
     is_open || last.is_some_and(|last| !matches!(last.event, Event::End(_)))
 }

@@ -104,6 +104,39 @@ fn one_field_is_shown_by_the_path_that_its_array_has() {
 }
 
 #[test]
+fn fixed_arrays_are_nested_lists_wherever_they_are_kept() {
+    #[checkpointed]
+    #[derive(Clone)]
+    struct Grid([[u8; 2]; 40]);
+    #[checkpointed]
+    struct Grids {
+        grids: Vec<Grid>,
+        rows: Vec<[[u16; 33]; 2]>,
+        words: [[String; 2]; 33],
+        none: Vec<[u8; 33]>,
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    // Those behind the first 256 arrays are inline.
+    let state = Grids {
+        grids: vec![Grid([[1, 2]; 40]); 300],
+        rows: vec![[[3; 33]; 2]; 3],
+        words: std::array::from_fn(|_| ["a".to_owned(), "b".to_owned()]),
+        none: Vec::new(),
+    };
+    Checkpointer::<Grids>::open(&path).unwrap().save(&state).unwrap();
+    let (code, out, err) = ckpt(&["export", text(&path), "--to", "json"]);
+    assert_eq!(code, 0, "{err}");
+    let expected = json!({
+        "grids": vec![vec![[1, 2]; 40]; 300],
+        "rows": vec![vec![vec![3; 33]; 2]; 3],
+        "words": vec![["a", "b"]; 33],
+        "none": [],
+    });
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), expected);
+}
+
+#[test]
 fn what_scopes_keep_is_shown_as_what_it_is() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("nested.ckpt");

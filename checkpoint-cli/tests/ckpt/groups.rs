@@ -269,3 +269,29 @@ fn a_group_goes_back_and_forth_with_all_of_its_parts() {
     assert_eq!(pruned["removed"].as_array().unwrap().len(), 4);
     assert!(!part(&path, 1, 3).exists() && part(&path, 1, 2).exists() && part(&path, 1, 7).exists());
 }
+
+#[test]
+fn a_copy_without_the_parts_of_all_processes_is_refused() {
+    let (parent, path) = nowhere();
+    let copy = parent.path().join("copy.ckpt");
+    save(&path, [2, 1], 1);
+    fs::remove_dir_all(path.join("ranks/000001")).unwrap();
+    let (code, out, err) = ckpt(&[&"copy", &path, &copy]);
+    assert!(code == 3 && out.is_empty() && err.contains("ranks/000001"), "{code} {err}");
+    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1, "nothing is left of the copy");
+}
+
+#[test]
+fn prune_of_the_part_of_one_process_is_refused() {
+    let (_parent, path) = nowhere();
+    save(&path, [2, 1], 3);
+    let rank = path.join("ranks/000000");
+    for rules in [&["--keep-last", "1", "--yes"][..], &["--rewound", "--yes"]] {
+        let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"prune", &rank];
+        arguments.extend(rules.iter().map(|rule| rule as &dyn AsRef<std::ffi::OsStr>));
+        let (code, _, err) = ckpt(&arguments);
+        assert!(code == 3 && err.contains("one process of a group"), "{code} {err}");
+    }
+    assert!((1..=3).all(|generation| part(&path, 0, generation).exists()));
+    text(&[&"verify", &path]);
+}

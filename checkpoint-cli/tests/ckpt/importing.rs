@@ -79,6 +79,24 @@ fn json_is_loaded_by_the_names_of_the_program() {
 }
 
 #[test]
+fn what_no_retention_is_known_of_is_not_said_to_be_removed() {
+    let (parent, path) = nowhere();
+    let file = parent.path().join("model.json");
+    fs::write(&file, r#"{"rate": 1}"#).unwrap();
+    assert_eq!(ckpt(&["import"], &[&file, &path]).0, 0);
+    let (code, text) = ckpt(&["list"], &[&path]);
+    assert!(code == 0 && !text.contains("removed by the next save"), "{text}");
+    // Where the rules of the last run are known, what no rule keeps is told.
+    let kept = parent.path().join("kept.ckpt");
+    let mut checkpoints = Checkpointer::<u64>::builder(&kept).keep_last(3).open().unwrap();
+    (0..3).for_each(|state| assert!(checkpoints.save(&state).is_ok()));
+    drop(checkpoints);
+    drop(Checkpointer::<u64>::builder(&kept).keep_last(1).open().unwrap());
+    let (code, text) = ckpt(&["list"], &[&kept]);
+    assert!(code == 0 && text.contains("removed by the next save"), "{text}");
+}
+
+#[test]
 fn with_the_schema_of_the_program_its_answer_is_told() {
     #[checkpointed(name = "fit", version = 3)]
     #[derive(Debug, PartialEq)]

@@ -4,11 +4,15 @@
 
 mod checking;
 mod contents;
+mod copying;
 mod diff;
 mod directories;
+mod exporting;
 mod groups;
 mod importing;
 mod mirror;
 mod protected;
 mod report;
 mod urls;
+mod verifying;
+mod waiting;

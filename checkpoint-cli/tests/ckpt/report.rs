@@ -91,6 +91,21 @@ fn the_numbers_behind_it_are_there_as_json() {
     assert!(summary["generations"].as_array().unwrap().len() >= 2);
 }
 
+#[test]
+fn a_history_from_before_any_clock_was_set_has_a_report() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("old.ckpt");
+    fs::create_dir(&path).unwrap();
+    let end = "{\"time\":\"1970-01-01T00:00:01Z\",\"at\":86400.0,\"event\":\"end\",\"end\":\"completed\"}\n";
+    fs::write(path.join("history.jsonl"), end).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt"));
+    let output = command.args(["--json", "report"]).arg(&path).output().unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let summary: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(summary["runs"][0]["start"], "1970-01-01T00:00:00Z");
+}
+
 #[cfg(unix)]
 #[test]
 fn the_report_tells_how_much_of_a_save_was_written() {

@@ -62,6 +62,18 @@ pub(crate) const ARRAY_NAME_READ: usize = 2048;
 /// the suffix that keeps equal names apart, need some of them.
 pub(crate) const ARRAY_NAME_STEP: usize = 200;
 
+// Encryption.
+
+/// Bytes of a header of age. To parse one takes the square of its length.
+#[cfg(feature = "encryption")]
+pub(crate) const AGE_HEADER: usize = 64 << 10;
+/// Recipients in a header that is read.
+#[cfg(feature = "encryption")]
+pub(crate) const AGE_RECIPIENTS: usize = 1024;
+/// Recipients in a header that is written. Each takes 98 bytes.
+#[cfg(feature = "encryption")]
+pub(crate) const AGE_RECIPIENTS_WRITTEN: usize = 500;
+
 // Tracing.
 
 /// Steps of one tracing before the rest is left unknown: one for each value read, more for structs
@@ -155,6 +167,9 @@ const _: () = {
     // and `.npy`.
     assert!(ARRAY_NAME_WRITTEN + ".npy".len() <= ARRAY_NAME_READ && ARRAY_NAME_STEP < ARRAY_NAME_WRITTEN);
     assert!(ARRAY_NAME_STEP + "~00000000.npy".len() <= 255);
+    // Every header that is written is read.
+    #[cfg(feature = "encryption")]
+    assert!(AGE_RECIPIENTS_WRITTEN < AGE_RECIPIENTS && AGE_RECIPIENTS_WRITTEN * 98 + 8192 < AGE_HEADER);
     // All that is imported can be read by name, with a wrapper around every value.
     assert!(VALUE_DEPTH_IMPORTED > VALUE_DEPTH_IN_JSON as usize);
     assert!(2 * VALUE_DEPTH_IMPORTED <= VALUE_DEPTH_BY_NAME as usize);

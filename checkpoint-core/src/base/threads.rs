@@ -5,25 +5,25 @@
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use std::{
     sync::mpsc::{Receiver, SendError, Sender, TryRecvError, channel},
-    thread::{Builder, JoinHandle},
+    thread::{Builder, JoinHandle, current},
 };
 
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::{
     sync::mpsc::{Receiver, SendError, Sender, TryRecvError, channel},
-    thread::{Builder, JoinHandle},
+    thread::{Builder, JoinHandle, current},
 };
 
 #[cfg(all(feature = "group", not(all(test, shuttle))))]
 pub(crate) use std::{
     sync::{Condvar, Mutex, MutexGuard},
-    thread::{ThreadId, current},
+    thread::ThreadId,
 };
 
 #[cfg(all(feature = "group", test, shuttle))]
 pub(crate) use shuttle::{
     sync::{Condvar, Mutex, MutexGuard},
-    thread::{ThreadId, current},
+    thread::ThreadId,
 };
 
 /// Marks a place where another thread may run next, in those tests.

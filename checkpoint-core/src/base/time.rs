@@ -2,9 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::panics::caught;
+
 /// Parses a duration such as `2h`, `90min`, `1h 30m` or `3600s`.
 pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text).ok()
+    // It panics where the sum of the parts is beyond the longest duration.
+    caught(|| humantime::parse_duration(text)).ok()?.ok()
 }
 
 /// Writes a time as a date; as a number of seconds where it has no date.
@@ -29,7 +32,7 @@ mod tests {
         {
             assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
         }
-        for wrong in ["", "5", "in 2h", "2 hours from now", "-2h"] {
+        for wrong in ["", "5", "in 2h", "2 hours from now", "-2h", "18446744073709551615s 1000ms"] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
         }
     }

@@ -77,7 +77,7 @@ pub use checkpointer::GroupCheckpointer;
 pub use files::{GroupArray, GroupCost, GroupFile};
 pub use meeting::Meeting;
 #[cfg(feature = "inspect")]
-pub(crate) use parts::check_parts;
+pub(crate) use parts::{check_parts, ranks_elsewhere};
 pub use reshard::Old;
 pub use sharded::{ShardElement, ShardError, Sharded};
 pub use shared::Shared;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::table::Table;
 use crate::arrays::ArrayPool;
-use crate::container::Container;
+use crate::container::{Container, GROUP};
 use crate::error::Error;
 use crate::run::reader::{self, CheckpointReader};
 use crate::seal::Protection;
@@ -21,13 +21,7 @@ pub(crate) fn check_parts(
     (file, container): (&Path, &Container),
     protection: &Protection,
 ) -> Result<Vec<usize>, Error> {
-    let program = reader::program_of::<Table>()?;
-    let table = reader::decode::<Table>(file, &program, container, &mut ArrayPool::default)?.state;
-    if table.shards.len() != table.size {
-        let (path, part) = (file.to_owned(), "table".to_owned());
-        let why = "it does not have one part for each process".to_owned();
-        return Err(Error::Damaged { path, part, why });
-    }
+    let table = table(file, container)?;
     let generation = container.manifest().generation();
     let ranks = root.members()?;
     let mut elsewhere = Vec::new();
@@ -45,4 +39,33 @@ pub(crate) fn check_parts(
         container.verify().map_err(|refusal| Error::refused(&part, refusal))?;
     }
     Ok(elsewhere)
+}
+
+/// The ranks whose directories are not here, of those that saved this generation; none where a
+/// single process saved it. Only the table is read.
+///
+/// # Errors
+/// That of the table, or that of listing the ranks.
+pub(crate) fn ranks_elsewhere(root: &dyn Home, generation: u64) -> Result<Vec<usize>, Error> {
+    let file = root.location(generation);
+    let source = root.open(generation).map_err(|source| Error::io("open", &file, source))?;
+    let protection = Protection::new();
+    let opened = protection.open(source).and_then(|source| Container::open(source, &protection.tag_keys()));
+    let container = opened.map_err(|refusal| Error::refused(&file, refusal))?;
+    if container.manifest().name() != GROUP {
+        return Ok(Vec::new());
+    }
+    let (size, ranks) = (table(&file, &container)?.size, root.members()?);
+    Ok((0..size).filter(|rank| !ranks.contains(rank)).collect())
+}
+
+fn table(file: &Path, container: &Container) -> Result<Box<Table>, Error> {
+    let program = reader::program_of::<Table>()?;
+    let table = reader::decode::<Table>(file, &program, container, &mut ArrayPool::default)?.state;
+    if table.shards.len() != table.size {
+        let (path, part) = (file.to_owned(), "table".to_owned());
+        let why = "it does not have one part for each process".to_owned();
+        return Err(Error::Damaged { path, part, why });
+    }
+    Ok(table)
 }

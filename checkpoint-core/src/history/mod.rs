@@ -46,7 +46,7 @@ pub(crate) use journal::Journal;
 pub use record::{End, Event, ReasonKind, Record};
 
 use crate::error::Error;
-use crate::schedule::{Cost, Past};
+use crate::schedule::{Cost, Past, REMEMBERED};
 use crate::store::{Directory, Home, RealDisk, absolute, name};
 
 /// The current file.
@@ -242,12 +242,14 @@ impl History {
 
     /// The facts that the schedule uses.
     pub(crate) fn past(&self) -> Past {
-        let cost = self.records.iter().rev().find_map(|record| match &record.event {
+        let saves = self.records.iter().rev().filter_map(|record| match &record.event {
             Event::Save { stall, total, .. } => Some(Cost { stall: *stall, total: *total }),
             _ => None,
         });
+        let mut costs: Vec<Cost> = saves.take(REMEMBERED).collect();
+        costs.reverse();
         let (failures, observed, fruitless) = (self.failures(), self.observed(), self.fruitless());
-        Past { failures, observed, fruitless, cost }
+        Past { failures, observed, fruitless, costs }
     }
 
     /// The number of the last runs in a row that failed and saved nothing.

@@ -11,12 +11,14 @@ use serde::Serialize;
 use super::rewinding::{check_is_whole, parts_elsewhere};
 use crate::base::warnings::warn;
 use crate::error::Error;
+#[cfg(feature = "group")]
+use crate::group::ranks_elsewhere;
 use crate::history;
 use crate::run::reader::CheckpointReader;
 use crate::seal::Protection;
 use crate::store::{
-    CopyWay, Directory, Disk, Home as _, RANKS, RealDisk, absolute, check_file_size, copy_generation,
-    is_temporary, name, of_rank, rank_of, temporary_name,
+    CopyWay, Directory, Disk, Home, RANKS, RealDisk, Unfinished, absolute, check_file_size, copy_generation,
+    is_temporary, name, of_rank, rank_of,
 };
 
 /// The most times that a directory is listed again because a generation disappeared while it was
@@ -68,10 +70,57 @@ pub struct Copied {
 /// ```
 ///
 /// # Errors
-/// If there is no such directory, if `to` exists already, or if files cannot be made there. After
-/// an error nothing is left of the copy.
+/// If there is no such directory, if `to` exists already, or if files cannot be made there;
+/// [`Error::InvalidSetting`] where parts of a group are on other machines. After an error nothing is
+/// left of the copy.
 pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Copied, Error> {
-    make(&absolute(from)?, &absolute(to)?, fill)
+    make(&absolute(from)?, &absolute(to)?, |from, to, copied| {
+        check_members(&Directory::new(from, Arc::new(RealDisk::default())))?;
+        fill(from, to, copied)
+    })
+}
+
+/// Refuses to copy what a group saved without the places of all of its members. Encrypted tables
+/// cannot be looked into: then a warning says so.
+pub(super) fn check_members(from: &dyn Home) -> Result<(), Error> {
+    for generation in from.generations()?.into_iter().rev() {
+        match ranks_elsewhere(from, generation) {
+            Ok(elsewhere) => {
+                let Some(rank) = elsewhere.first() else {
+                    // Those before the newest were saved by the same program.
+                    return Ok(());
+                };
+                return Err(Error::InvalidSetting {
+                    setting: format!(
+                        "a copy of {} without {}",
+                        from.path().display(),
+                        from.path().join(RANKS).join(of_rank(*rank)).display()
+                    ),
+                    why: "a copy has the parts of all processes, each in its directory: bring them to one place first",
+                });
+            }
+            // It was removed after the listing, a restart passes over it, or the copy itself tells why
+            // it cannot be read.
+            Err(Error::Io { .. }) => {}
+            Err(error) if error.is_damage() => {}
+            // No group has saved here.
+            Err(_) if from.members()?.is_empty() => return Ok(()),
+            Err(error) => {
+                warn(format!(
+                    "{} is copied, and if the parts of all processes are here is not known: {error}",
+                    from.path().display()
+                ));
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Without the feature `group`, tables are not read.
+#[cfg(not(feature = "group"))]
+fn ranks_elsewhere(_: &dyn Home, _: u64) -> Result<Vec<usize>, Error> {
+    Ok(Vec::new())
 }
 
 /// Branches from a generation: makes a directory that has it and nothing else, and from which a
@@ -141,13 +190,12 @@ fn make(
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
     let parent = to.parent().unwrap_or(Path::new("/"));
-    // Removes itself if the copy fails.
-    let mut made = temporary_name().tempdir_in(parent).map_err(failed)?;
+    let made = Unfinished::beside(&to)?;
     let mut copied = Copied { path: to.clone(), generations: Vec::new(), files: 0, bytes: 0, way: None };
     copied.generations = fill(&from, made.path(), &mut copied)?;
     let disk = RealDisk::default();
-    disk.rename(made.path(), &to).map_err(failed)?;
-    made.disable_cleanup(true);
+    take_permissions(&from, made.path(), &disk)?;
+    made.publish(|made| disk.rename(made, &to)).map_err(failed)?;
     disk.sync_directory(parent).map_err(|source| Error::writing("sync", parent, source))?;
     Ok(copied)
 }
@@ -155,7 +203,6 @@ fn make(
 /// Copies one generation of a directory, there or aside, and its parts if a group saved it.
 fn fill_with_one(from: &Path, to: &Path, generation: u64, copied: &mut Copied) -> Result<Vec<u64>, Error> {
     let disk = RealDisk::default();
-    copy_permissions(from, to)?;
     let open = |path: &Path| Directory::new(path, Arc::new(RealDisk::default()));
     if !copy_one(&open(from), &open(to), generation, copied)? {
         let (path, available) = (from.to_owned(), open(from).generations()?);
@@ -165,14 +212,14 @@ fn fill_with_one(from: &Path, to: &Path, generation: u64, copied: &mut Copied) -
     disk.create_small(&note, b"").map_err(|source| Error::writing("create", &note, source))?;
     let (ranks, to_ranks) = (from.join(RANKS), to.join(RANKS));
     if ranks.is_dir() {
-        create_like(&ranks, &to_ranks)?;
+        create(&to_ranks)?;
         each(&ranks, |entry, name| {
             let part = open(entry);
             if rank_of(name).is_none() || !entry.is_dir() || !part.has(generation) {
                 return Ok(());
             }
             let to = to_ranks.join(name);
-            create_like(entry, &to)?;
+            create(&to)?;
             copy_one(&part, &open(&to), generation, copied)?;
             copy_small(&entry.join(name::ACCEPTED), &to.join(name::ACCEPTED))?;
             disk.sync_directory(&to).map_err(|source| Error::writing("sync", &to, source))
@@ -213,10 +260,13 @@ impl Copied {
     }
 }
 
+/// The folders of a pipeline, in the order of their copies. The requests are first: of a step that is
+/// done meanwhile, the copy would have the old output, and no request.
+const FOLDERS: [&str; 5] = [name::REDO, name::FILES, name::STEPS, name::PRODUCED, name::PROGRESS];
+
 /// Copies the content of a directory, and of a pipeline's directories inside it.
 fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> {
     let disk = Arc::new(RealDisk::default());
-    copy_permissions(from, to)?;
     let (source, target) = (
         Directory::new(from, Arc::<RealDisk>::clone(&disk)),
         Directory::new(to, Arc::<RealDisk>::clone(&disk)),
@@ -241,13 +291,13 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
         true => copy_small(entry, &to.join(name)),
         false => Ok(()),
     })?;
-    for folder in [name::FILES, name::STEPS, name::PRODUCED, name::PROGRESS, name::REDO] {
+    for folder in FOLDERS {
         let (from, to) = (from.join(folder), to.join(folder));
         let is_pipelines = folder == name::STEPS || from.with_file_name(name::STEPS).is_dir();
         if !is_pipelines || !from.is_dir() {
             continue;
         }
-        create_like(&from, &to)?;
+        create(&to)?;
         match folder {
             name::FILES => drop(fill(&from, &to, copied)?),
             name::REDO => each(&from, |entry, name| copy_small(entry, &to.join(name)))?,
@@ -257,7 +307,7 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
                     return Ok(());
                 }
                 let to = to.join(name);
-                create_like(entry, &to)?;
+                create(&to)?;
                 fill(entry, &to, copied).map(drop)
             })?,
         }
@@ -272,7 +322,7 @@ fn copy_produced(from: &Path, to: &Path, copied: &mut Copied) -> Result<(), Erro
     if !from.is_dir() {
         return Ok(());
     }
-    create_like(from, to)?;
+    create(to)?;
     each(from, |entry, name| {
         if is_temporary(name) {
             return Ok(());
@@ -334,7 +384,7 @@ fn copy_parts(
 ) -> Result<Vec<u64>, Error> {
     let disk = Arc::new(RealDisk::default());
     let (from, to) = (source.path().join(RANKS), target.path().join(RANKS));
-    create_like(&from, &to)?;
+    create(&to)?;
     let has_table = |generation| source.has(generation);
     for _ in 0..MOST_LISTINGS {
         let mut has_all = true;
@@ -344,7 +394,7 @@ fn copy_parts(
             }
             let to = to.join(name);
             if !to.is_dir() {
-                create_like(entry, &to)?;
+                create(&to)?;
             }
             let source = Directory::new(entry, Arc::<RealDisk>::clone(&disk));
             let target = Directory::new(&to, Arc::<RealDisk>::clone(&disk));
@@ -372,18 +422,34 @@ fn copy_parts(
 
 fn each(directory: &Path, mut work: impl FnMut(&Path, &OsStr) -> Result<(), Error>) -> Result<(), Error> {
     let entries = fs::read_dir(directory).map_err(|source| Error::io("list", directory, source))?;
-    entries.flatten().try_for_each(|entry| work(&entry.path(), &entry.file_name()))
+    entries.into_iter().try_for_each(|entry| {
+        let entry = entry.map_err(|source| Error::io("list", directory, source))?;
+        work(&entry.path(), &entry.file_name())
+    })
 }
 
-/// Makes a directory with the permissions of another.
-fn create_like(from: &Path, to: &Path) -> Result<(), Error> {
-    fs::create_dir(to).map_err(|source| Error::writing("create", to, source))?;
-    copy_permissions(from, to)
+fn create(directory: &Path) -> Result<(), Error> {
+    fs::create_dir(directory).map_err(|source| Error::writing("create", directory, source))
 }
 
-fn copy_permissions(from: &Path, to: &Path) -> Result<(), Error> {
-    let permissions = fs::metadata(from).map_err(|source| Error::io("copy", from, source))?.permissions();
-    fs::set_permissions(to, permissions).map_err(|source| Error::writing("create", to, source))
+/// Gives a directory and those in it the permissions of another one. This comes last: nothing can
+/// be made in the copy of a directory that may not be written.
+fn take_permissions(from: &Path, to: &Path, disk: &RealDisk) -> Result<(), Error> {
+    each(to, |entry, name| match entry.is_dir() {
+        true => take_permissions(&from.join(name), entry, disk),
+        false => Ok(()),
+    })?;
+    let permissions = match fs::metadata(from) {
+        // A program removed it meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata.map_err(|source| Error::io("copy", from, source))?.permissions(),
+    };
+    fs::set_permissions(to, permissions).map_err(|source| Error::writing("create", to, source))?;
+    match disk.sync_directory(to) {
+        // Another user owns the original, and its permissions do not let this one read.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced.map_err(|source| Error::writing("sync", to, source)),
+    }
 }
 
 /// Copies a file that no load depends on. A missing file, or something else of that name, is no
@@ -433,6 +499,12 @@ mod tests {
         assert_eq!(fs::read_dir(parent.path().join("copy/produced/a")).unwrap().count(), 1);
         fs::remove_file(&plot).unwrap();
         assert_eq!(run(&parent.path().join("copy")), crate::pipeline::Outcome::Reused);
+    }
+
+    #[test]
+    fn requests_are_copied_before_the_work_that_fulfils_them() {
+        assert_eq!(FOLDERS[0], name::REDO);
+        assert!(FOLDERS[1..].contains(&name::STEPS) && FOLDERS[1..].contains(&name::PROGRESS));
     }
 
     #[test]

@@ -88,8 +88,8 @@ pub struct GenerationOverview {
     pub stall: Option<Duration>,
     /// The time until the save was on the disk, if the history has it.
     pub total: Option<Duration>,
-    /// The reasons to keep it, as far as they are known: the rules of the last run, and pins. Empty
-    /// for one that the next save removes.
+    /// The reasons to keep it, as far as they are known: the rules of the last run, and pins. Where
+    /// the [rules](Overview::retention) are known, it is empty for one that the next save removes.
     pub kept: Vec<Keeping>,
 }
 
@@ -365,9 +365,14 @@ fn temporaries(path: &Path) -> Result<(usize, u64), Error> {
         std::io::ErrorKind::NotADirectory => Error::NotADirectory { path: path.to_owned() },
         _ => Error::io("list", path, source),
     };
-    let entries = fs::read_dir(path).map_err(failed)?.flatten();
-    let ours = entries.filter(|entry| store::is_temporary(&entry.file_name()));
-    let lengths: Vec<u64> = ours.filter_map(|entry| Some(entry.metadata().ok()?.len())).collect();
+    let mut lengths = Vec::new();
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if store::is_temporary(&entry.file_name()) {
+            // One that is gone by now belonged to a save.
+            lengths.extend(entry.metadata().ok().map(|metadata| metadata.len()));
+        }
+    }
     Ok((lengths.len(), lengths.iter().sum()))
 }
 
@@ -392,9 +397,18 @@ pub fn pin(path: impl AsRef<Path>, generation: u64) -> Result<(), Error> {
 /// Removes the pin of a generation. A generation that is not pinned is no error.
 ///
 /// # Errors
-/// If the directory cannot be written.
+/// If the directory cannot be read or written; [`Error::NoSuchGeneration`] if it has neither the
+/// generation, also aside, nor a pin of that number.
 pub fn unpin(path: impl AsRef<Path>, generation: u64) -> Result<(), Error> {
-    directory(path)?.unpin(generation)
+    let directory = directory(path)?;
+    let path = directory.path();
+    fs::read_dir(path).map_err(|source| Error::io("list", path, source))?;
+    let is_there = directory.has_pin(generation) || directory.set_aside()?.contains(&generation);
+    let available = directory.generations()?;
+    if !is_there && !available.contains(&generation) {
+        return Err(Error::NoSuchGeneration { path: path.to_owned(), generation, available });
+    }
+    directory.unpin(generation)
 }
 
 fn directory(path: impl AsRef<Path>) -> Result<Directory, Error> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::overview::{GenerationOverview, Overview, SetAside, kept, overview_of};
+use super::rewinding::check_is_no_part;
 use super::subject::Subject;
 use super::transfer::claim_member;
 use super::verification::verdict;
@@ -68,15 +69,17 @@ pub struct Pruned {
 /// ```
 ///
 /// # Errors
-/// [`Error::InUse`]; [`Error::InvalidSetting`] if no retention is given and none is known; an error
-/// if a generation cannot be read for another reason than damage, or cannot be removed.
+/// [`Error::InUse`]; [`Error::InvalidSetting`] if no retention is given and none is known, and for
+/// the directory of one process of a group; an error if a generation cannot be read for another reason than damage, or cannot be removed.
 pub fn prune(
     path: impl AsRef<Path>,
     protection: &Protection,
     retention: Option<Retention>,
     trial: bool,
 ) -> Result<Pruning, Error> {
-    prune_subject(&Subject::of_directory(&absolute(path)?, protection), retention, trial)
+    let path = absolute(path)?;
+    check_is_no_part("a removal", &path)?;
+    prune_subject(&Subject::of_directory(&path, protection), retention, trial)
 }
 
 /// Like [`prune`], of another place than a directory, such as an `ObjectHome` of the package

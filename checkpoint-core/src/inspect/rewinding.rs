@@ -109,10 +109,11 @@ pub(super) fn parts_elsewhere(
 /// newest generation stay: their numbers must not be used again. Pinned ones stay too.
 ///
 /// # Errors
-/// [`Error::InUse`], unless it is a trial; an error if one cannot be removed. Then a second call
-/// goes on.
+/// [`Error::InUse`], unless it is a trial; [`Error::InvalidSetting`] for the directory of one
+/// process of a group; an error if one cannot be removed. Then a second call goes on.
 pub fn remove_rewound(path: impl AsRef<Path>, trial: bool) -> Result<Vec<SetAside>, Error> {
     let path = &absolute(path)?;
+    check_is_no_part("a removal", path)?;
     std::fs::read_dir(path).map_err(|source| Error::io("list", path, source))?;
     let (disk, claiming) = (disk(), claiming(&Protection::new()));
     let directory = Directory::new(path, Arc::clone(&disk));
@@ -166,11 +167,18 @@ pub(super) fn check_is_whole(path: &Path) -> Result<(), Error> {
              CHECKPOINT_STEPS=use:STEP@VERSION, as `ckpt steps --all` lists them",
         );
     }
-    if is_in(RANKS) && path.file_name().is_some_and(|name| rank_of(name).is_some()) {
-        return refused(
-            "it has the parts of one process of a group, which go with those of the others: name the directory of the \
-             group",
-        );
+    check_is_no_part("going back", path)
+}
+
+/// Refuses the directory of one process of a group, whose parts go with those of the others.
+pub(super) fn check_is_no_part(what: &str, path: &Path) -> Result<(), Error> {
+    let is_in_ranks = path.parent().and_then(Path::file_name) == Some(RANKS.as_ref());
+    if is_in_ranks && path.file_name().is_some_and(|name| rank_of(name).is_some()) {
+        return Err(Error::InvalidSetting {
+            setting: format!("{what} in {}", path.display()),
+            why: "it has the parts of one process of a group, which go with those of the others: name the directory of the \
+                  group",
+        });
     }
     Ok(())
 }

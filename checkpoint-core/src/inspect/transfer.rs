@@ -1,15 +1,16 @@
 //! Copies checkpoints from a directory to another place, and back.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::copying::{Copied, MOST_LISTINGS};
+use super::copying::{Copied, MOST_LISTINGS, check_members};
 use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::store::{
-    Claim, Claiming, CopyWay, Directory, Disk as _, Home, RealDisk, absolute, name, temporary_name,
+    Claim, Claiming, CopyWay, Directory, Disk as _, Home, RealDisk, Unfinished, absolute, name,
 };
 
 /// The number of bytes that are read at a time.
@@ -29,8 +30,8 @@ const PIECE: usize = 1 << 20;
 ///
 /// # Errors
 /// If there is no such directory, if the place has generations, or if it cannot be read or written.
-/// [`Error::InvalidSetting`] for the directory of a pipeline, which has directories inside, and for
-/// a place that a program has opened.
+/// [`Error::InvalidSetting`] for the directory of a pipeline, which has directories inside, for a
+/// place that a program has opened, and where parts of a group are on other machines.
 pub fn copy_to(from: impl AsRef<Path>, to: &dyn Home, take_over: bool) -> Result<Copied, Error> {
     let from = absolute(from)?;
     let metadata = from.metadata().map_err(|source| Error::io("copy", &from, source))?;
@@ -60,12 +61,13 @@ pub fn copy_from(from: &dyn Home, to: impl AsRef<Path>) -> Result<Copied, Error>
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
     let parent = to.parent().unwrap_or(Path::new("/"));
-    // Removes itself if the copy fails.
-    let mut made = temporary_name().tempdir_in(parent).map_err(failed)?;
+    let around = Unfinished::beside(&to)?;
+    // The claim locks the directory itself, and so does the maker of the one around it.
+    let made = around.path().join("copy");
+    fs::create_dir(&made).map_err(failed)?;
     let disk = Arc::new(RealDisk::default());
-    let copied = transfer(from, &Directory::new(made.path(), Arc::<RealDisk>::clone(&disk)), false)?;
-    disk.rename(made.path(), &to).map_err(failed)?;
-    made.disable_cleanup(true);
+    let copied = transfer(from, &Directory::new(&made, Arc::<RealDisk>::clone(&disk)), false)?;
+    disk.rename(&made, &to).map_err(failed)?;
     disk.sync_directory(parent).map_err(|source| Error::writing("sync", parent, source))?;
     Ok(Copied { path: to, ..copied })
 }
@@ -85,6 +87,7 @@ fn transfer(from: &dyn Home, to: &dyn Home, take_over: bool) -> Result<Copied, E
     }
     let path = to.path().to_owned();
     let mut copied = Copied { path, generations: Vec::new(), files: 0, bytes: 0, way: None };
+    check_members(from)?;
     // A claim may take the right to save from a program, so it comes only where there is a reason.
     if from.generations()?.is_empty() {
         return Ok(copied);
@@ -221,4 +224,27 @@ fn transfer_one(from: &dyn Home, claim: &mut dyn Claim, generation: u64) -> Resu
     claim.guard().check()?;
     sealed.publish().outcome?;
     Ok(Transferred::Whole(length))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::{CheckpointReader, Checkpointer};
+
+    #[test]
+    fn a_copy_from_another_place_is_a_directory_like_others() {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, to) = (parent.path().join("run.ckpt"), parent.path().join("copy.ckpt"));
+        Checkpointer::<u64>::open(&path).unwrap().save(&7).unwrap();
+        let copied = copy_from(&Directory::new(&path, Arc::new(RealDisk::default())), &to).unwrap();
+        assert_eq!((copied.path.as_path(), &copied.generations[..]), (to.as_path(), &[1][..]));
+        assert_eq!(CheckpointReader::<u64>::open(&to).unwrap().load().unwrap(), Some(7));
+        let permissions = |path: &Path| fs::metadata(path).unwrap().permissions();
+        assert_eq!(permissions(&to), permissions(&path));
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 2, "nothing else is left");
+        let empty = Directory::new(&parent.path().join("none"), Arc::new(RealDisk::default()));
+        copy_from(&empty, parent.path().join("empty.ckpt")).unwrap();
+        assert!(parent.path().join("empty.ckpt").is_dir());
+    }
 }

@@ -1,5 +1,7 @@
 //! Verifies checkpoints part by part, and names the one that a restart would take.
 
+use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,8 +12,11 @@ use crate::error::{Error, once_more_if};
 #[cfg(feature = "group")]
 use crate::group::GroupFile;
 use crate::seal::Protection;
-use crate::store::{Home, absolute};
+use crate::store::{Disk as _, Home, RealDisk, absolute, name};
 use crate::tree::{self, File};
+
+/// The number of bytes that are read at a time.
+const PIECE: usize = 1 << 20;
 
 /// The result of verifying one part.
 #[derive(Clone, Debug, Serialize)]
@@ -205,10 +210,75 @@ pub fn restart(verdicts: &[Verdict]) -> Option<u64> {
 /// Verifies every generation of a directory, oldest first. A restart takes the last one that is
 /// whole, if it holds a state of the program's type.
 ///
+/// In the directory of a pipeline it verifies all outputs of all steps, the checkpoints of those
+/// that are not done, the hashes of files, and the kept copies of files that steps produced. The
+/// next run compares the files in their places.
+///
 /// # Errors
-/// If the directory cannot be listed. The error of one generation is in its verdict.
+/// If the directory cannot be listed; [`Error::OnlyRewound`] and [`Error::TablesLost`], where it has
+/// no generation and a program refuses to begin anew. The error of one generation is in its verdict.
 pub fn verify_directory(path: impl AsRef<Path>, protection: &Protection) -> Result<Vec<Verdict>, Error> {
-    verify_all(&Subject::of_directory(&absolute(path)?, protection))
+    let path = absolute(path)?;
+    let mut verdicts = verify_all(&Subject::of_directory(&path, protection))?;
+    if !path.join(name::STEPS).is_dir() {
+        return Ok(verdicts);
+    }
+    let mut inner = folders(&path.join(name::STEPS))?;
+    inner.extend(folders(&path.join(name::PROGRESS))?);
+    inner.extend(Some(path.join(name::FILES)).filter(|files| files.is_dir()));
+    for directory in inner {
+        verdicts.extend(verify_all(&Subject::of_directory(&directory, protection))?);
+    }
+    for folder in folders(&path.join(name::PRODUCED))? {
+        for name in listed(&folder)? {
+            let copy = name.to_str().filter(|name| name.len() == 64).map(|hash| verify_copy(&folder, hash));
+            verdicts.extend(copy.transpose()?.flatten());
+        }
+    }
+    Ok(verdicts)
+}
+
+/// The names in a directory, sorted; none where it is absent.
+fn listed(path: &Path) -> Result<Vec<OsString>, Error> {
+    match RealDisk::default().list(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        names => {
+            let mut names = names.map_err(|source| Error::io("list", path, source))?;
+            names.sort_unstable();
+            Ok(names)
+        }
+    }
+}
+
+/// The directories in a directory, sorted; none where it is absent.
+fn folders(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    let paths = listed(path)?.into_iter().map(|name| path.join(name));
+    Ok(paths.filter(|path| path.is_dir()).collect())
+}
+
+/// Compares the kept copy of a file with the BLAKE3 that is its name. `None` if it is gone.
+fn verify_copy(folder: &Path, hash: &str) -> Result<Option<Verdict>, Error> {
+    let path = folder.join(hash);
+    let (condition, problem) = match hash_of(&path) {
+        Ok(found) if found == hash => (Condition::Whole, None),
+        Ok(_) => (Condition::Damaged, Some("its content is not that of its name".to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => (Condition::OutOfReach, Some(format!("it cannot be read: {error}"))),
+    };
+    Ok(Some(Verdict { path, generation: None, problem, parts: Vec::new(), condition }))
+}
+
+fn hash_of(path: &Path) -> io::Result<String> {
+    let source = RealDisk::default().open_unpublished(path, None)?;
+    let (mut hasher, mut piece, mut place) = (blake3::Hasher::new(), vec![0; PIECE], 0);
+    while place < source.length() {
+        let length = usize::try_from(source.length() - place).unwrap_or(PIECE).min(PIECE);
+        let piece = &mut piece[..length];
+        source.read_exact_at(piece, place)?;
+        hasher.update(piece);
+        place += length as u64;
+    }
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// Verifies every generation of another place than a directory, oldest first, such as an
@@ -228,6 +298,9 @@ pub fn verify_one_in(home: &Arc<dyn Home>, generation: u64, protection: &Protect
 fn verify_all(subject: &Subject<'_>) -> Result<Vec<Verdict>, Error> {
     let generations = subject.home.generations()?.into_iter();
     let mut verdicts: Vec<Verdict> = generations.map(|generation| subject.verify(generation)).collect();
+    if verdicts.is_empty() {
+        check_may_begin(subject)?;
+    }
     if !verdicts.iter().all(Verdict::is_whole) {
         // A program that saves at the same time removes some. Only a listing can tell.
         let there = subject.home.generations()?;
@@ -236,6 +309,30 @@ fn verify_all(subject: &Subject<'_>) -> Result<Vec<Verdict>, Error> {
         verdicts.retain(|verdict| verdict.is_whole() || is_there(verdict));
     }
     Ok(verdicts)
+}
+
+/// Refuses to take a place for empty where a program refuses to begin anew.
+fn check_may_begin(subject: &Subject<'_>) -> Result<(), Error> {
+    subject.reader()?.check_rewound()?;
+    let (home, mut lost) = (&subject.home, Vec::new());
+    for rank in home.members()? {
+        let member = home.member(rank)?;
+        let newest = member.generations()?.last().copied();
+        let is_accepted = || member.is_accepted().map_err(|source| Error::io("read", member.path(), source));
+        if let Some(newest) = newest
+            && is_accepted()?
+        {
+            lost.push((rank, newest));
+        }
+    }
+    match lost.iter().map(|(_, newest)| *newest).max() {
+        // The group may have saved its first generation after the listing.
+        Some(generation) if home.generations()?.is_empty() => {
+            let ranks = lost.into_iter().map(|(rank, _)| rank).collect();
+            Err(Error::TablesLost { path: home.path().to_owned(), ranks, generation })
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -42,11 +42,23 @@ impl<S> Drop for Restore<S> {
     }
 }
 
-/// Does `encode`, and returns the outputs that it met, and those of parts that were encoded earlier.
+/// Does `encode`, and returns the outputs that it met, and those of parts that were encoded earlier. A
+/// panic in there ends the save.
 pub(crate) fn saving<R>(run: &Arc<OfRun>, encode: impl FnOnce() -> R) -> (R, Vec<Counted>) {
+    let ended = EndsSave(run);
     let (encoded, mut counted) = saving_part(run, encode);
+    std::mem::forget(ended);
     counted.extend(run.counted_before());
     (encoded, counted)
+}
+
+/// Ends a save without a checkpoint.
+struct EndsSave<'a>(&'a OfRun);
+
+impl Drop for EndsSave<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 /// Does `encode`, and returns the outputs that it met.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::builder::Workshop;
 use crate::error::Error;
-use crate::store::{Directory, Home as _, copy_generation, is_temporary, name, temporary_name};
+use crate::store::{Directory, Home as _, Unfinished, copy_generation, is_temporary, name};
 
 /// Makes the directory `to`, with all outputs that a pipeline has kept, by links if the file system
 /// can. It gets its name only once it is complete. Fails if that name is taken.
@@ -18,7 +18,7 @@ pub(super) fn branch(pipeline: &Workshop, to: &Path) -> Result<(), Error> {
     }
     let around = to.parent().unwrap_or(Path::new("/"));
     // It removes itself, with anything left in it.
-    let made = temporary_name().tempdir_in(around).map_err(failed)?;
+    let made = Unfinished::beside(to)?;
     let branch = made.path().join("branch");
     create(pipeline, &branch)?;
     fill(pipeline, &branch)?;

@@ -88,8 +88,14 @@ impl Protection {
 pub(super) fn steps(pipeline: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
     let path = pipeline.join(name::STEPS);
     let entries = std::fs::read_dir(&path).map_err(|source| Error::io("list", &path, source))?;
-    let directories = entries.flatten().filter(|entry| entry.path().is_dir());
-    Ok(directories.filter_map(|entry| Some((name_of(&entry.file_name())?, entry.path()))).collect())
+    let mut steps = BTreeMap::new();
+    for entry in entries {
+        let entry = entry.map_err(|source| Error::io("list", &path, source))?;
+        if let Some(step) = name_of(&entry.file_name()).filter(|_| entry.path().is_dir()) {
+            steps.insert(step, entry.path());
+        }
+    }
+    Ok(steps)
 }
 
 /// The steps that were begun and not finished, and have checkpoints of their own.
@@ -100,9 +106,11 @@ pub(super) fn in_progress(pipeline: &Path) -> Result<BTreeSet<String>, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
         Err(source) => return Err(Error::io("list", &path, source)),
     };
-    let step = |entry: std::fs::DirEntry| {
-        let name = entry.file_name();
-        name_of(OsStr::new(name.to_str()?.rsplit_once('@')?.0))
-    };
-    Ok(entries.flatten().filter_map(step).collect())
+    let step = |name: &OsStr| name_of(OsStr::new(name.to_str()?.rsplit_once('@')?.0));
+    let mut steps = BTreeSet::new();
+    for entry in entries {
+        let entry = entry.map_err(|source| Error::io("list", &path, source))?;
+        steps.extend(step(&entry.file_name()));
+    }
+    Ok(steps)
 }

@@ -2,7 +2,7 @@
 //! `STEP`. The program renames it to `STEP@taken` when it begins the work, and removes it at the end:
 //! so a request during the work is another one, and a failed or killed run has not lost its own. A step
 //! that is forced without a request gets one too. New forced work begins without the checkpoints of
-//! the step's own: they go before the request is taken. Work for a request that was taken goes on from
+//! the step's own: they go before the request is taken, or the work does not begin. Work for a request that was taken goes on from
 //! them.
 //!
 //! A request is for the steps that depend on its step too. When a forced step is done, whatever
@@ -53,11 +53,16 @@ fn is_there(path: &Path) -> bool {
 /// The steps with a request, also one that a run took and did not fulfil.
 pub(super) fn asked(pipeline: &Path) -> Result<BTreeSet<String>, Error> {
     let path = pipeline.join(FOLDER);
-    match fs::read_dir(&path) {
-        Ok(entries) => Ok(entries.flatten().filter_map(|entry| step_of(&entry.file_name())).collect()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
-        Err(source) => Err(Error::io("list", &path, source)),
+    let failed = |source| Error::io("list", &path, source);
+    let entries = match fs::read_dir(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut asked = BTreeSet::new();
+    for entry in entries {
+        asked.extend(step_of(&entry.map_err(failed)?.file_name()));
     }
+    Ok(asked)
 }
 
 /// Leaves a request for the next run. `false` if there is one already.
@@ -132,15 +137,23 @@ pub(super) fn take(pipeline: &Path, step: &str) -> Result<(), Error> {
 /// Takes the request for the forced work that begins; without one, it makes one first. A run that is
 /// killed, or that fails, has not lost it. `forget` removes what earlier work left behind, if the
 /// request is new. A kill in between has the next run do so again.
-pub(super) fn begin(pipeline: &Path, step: &str, forget: impl FnOnce()) -> Result<(), Error> {
+///
+/// # Errors
+/// That of `forget`: nothing is taken, and the work must not begin, because it would go on from what
+/// is left. The result inside is whether the request could be noted and taken.
+pub(super) fn begin(
+    pipeline: &Path,
+    step: &str,
+    forget: impl FnOnce() -> Result<(), Error>,
+) -> Result<Result<(), Error>, Error> {
     let mut noted = Ok(());
     if !is_there(&taken(pipeline, step)) && !is_there(&place(pipeline, step)) {
         noted = create(pipeline, &left(pipeline, step)).map(drop);
     }
     if noted.is_err() || is_waiting(pipeline, step) {
-        forget();
+        forget()?;
     }
-    noted.and_then(|()| take(pipeline, step))
+    Ok(noted.and_then(|()| take(pipeline, step)))
 }
 
 /// Removes the request that the work fulfilled.
@@ -218,12 +231,18 @@ mod tests {
             }
             let forgets = || {
                 let mut forgets = false;
-                begin(path, "a", || forgets = true).unwrap();
+                let forget = || {
+                    forgets = true;
+                    Ok(())
+                };
+                begin(path, "a", forget).unwrap().unwrap();
                 forgets
             };
             let killed =
                 std::panic::catch_unwind(|| begin(path, "a", || std::panic::resume_unwind(Box::new(()))));
             assert!(killed.is_err());
+            let failure = || Err(Error::InvalidSetting { setting: String::new(), why: "it fails" });
+            begin(path, "a", failure).unwrap_err();
             assert!(forgets(), "the killed run may have forgotten nothing");
             assert!(!forgets(), "this run goes on with it");
             // A step before it ran again. In a shared pipeline the work may still go on elsewhere.
@@ -234,6 +253,39 @@ mod tests {
             done(path, "a").unwrap();
             assert!(asked(path).unwrap().is_empty());
         }
+    }
+
+    #[test]
+    fn forced_work_waits_until_older_progress_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p");
+        type Failure = Box<dyn std::error::Error + Send + Sync>;
+        // Counts to four by these steps, and saves each count; fails after as many.
+        let count = |is_forced: bool, step: u64, fails_after: usize| {
+            let pipeline = Pipeline::open(&path).unwrap();
+            let pipeline = if is_forced { pipeline.force("a") } else { pipeline };
+            let counted = pipeline.step("a").run(|context| {
+                let mut checkpoints = context.checkpointer::<u64>()?;
+                let mut sum = checkpoints.load_or_default()?;
+                for _ in 0..fails_after {
+                    sum += step;
+                    checkpoints.save(&sum)?;
+                }
+                if fails_after < 4 { Err("it fails".into()) } else { Ok::<u64, Failure>(sum) }
+            });
+            counted.map(|counted| *counted.load().unwrap()).map_err(|error: Error| error.to_string())
+        };
+        count(false, 1, 3).unwrap_err();
+        // What is in the way goes later.
+        let (progress, elsewhere) = (path.join("progress"), directory.path().join("progress"));
+        fs::rename(&progress, &elsewhere).unwrap();
+        fs::write(&progress, "").unwrap();
+        let error = count(true, 100, 4).unwrap_err();
+        assert!(error.contains(progress.to_str().unwrap()), "{error}");
+        fs::remove_file(&progress).unwrap();
+        fs::rename(&elsewhere, &progress).unwrap();
+        assert_eq!(count(false, 100, 4).unwrap(), 400);
+        assert!(asked(&path).unwrap().is_empty());
     }
 
     /// Runs steps in a row, each from the output of the one before, until one fails. Returns those

@@ -248,6 +248,9 @@ impl<T: Checkpoint> Checkpointer<T> {
         let _warnings = self.saver.run.warnings.enter();
         // Waits for a save in the background; if that failed, the next save returns its error.
         let mut writer = self.saver.settled_writer_and_mirror();
+        if let Some((writer, _)) = &mut writer {
+            writer.take_rewind_back();
+        }
         self.reader.has_saved(writer.as_ref().and_then(|(writer, _)| writer.saved()));
         let mut loaded = load(&mut self.reader);
         if let Some((writer, Some(mirroring))) = &mut writer
@@ -271,14 +274,22 @@ impl<T: Checkpoint> Checkpointer<T> {
             && let Some(generation) = self.reader.last_load().map(LoadReport::generation)
         {
             let unread = self.reader.last_load().map(LoadReport::unread).unwrap_or_default();
-            pin_unread(self.reader.home(), &unread);
+            let is_ours = self.saver.run.is_of_this_process();
+            if is_ours {
+                pin_unread(self.reader.home(), &unread);
+            }
             self.config_changes.apply_to(&mut self.reader)?;
             // This comes once the whole state is loaded, and no older generation will be tried.
             let age = self.age_of(generation);
             let found = self.reader.take_outputs();
-            self.outputs.check(&found, generation, age)?;
-            outputs::refuse_to_cut(outputs::counts(&found), unread.first().copied())?;
-            self.outputs.open(&found)?;
+            if is_ours {
+                self.outputs.check(&found, generation, age)?;
+                outputs::refuse_to_cut(outputs::counts(&found), unread.first().copied())?;
+                self.outputs.open(&found)?;
+            } else {
+                // The files belong to the process that this one was forked from.
+                outputs::resolve(&found, self.reader.path());
+            }
         }
         // A load that was refused is none.
         self.unloaded = None;
@@ -393,12 +404,18 @@ impl<T: Checkpoint> Checkpointer<T> {
             }
             return Ok(state);
         }
+        // A save in the background may end at any moment with a newer one.
+        self.saver.settled_writer();
         let state = self.reader.load_one(generation)?;
         self.config_changes.apply_to(&mut self.reader)?;
         let found = self.reader.take_outputs();
-        let newest = self.reader.generations()?.last().copied();
-        let age = if newest > Some(generation) { Age::Behind } else { Age::Older };
-        self.outputs.check(&found, generation, age)?;
+        if self.saver.run.is_of_this_process() {
+            let newest = self.reader.generations()?.last().copied();
+            let age = if newest > Some(generation) { Age::Behind } else { Age::Older };
+            self.outputs.check(&found, generation, age)?;
+        } else {
+            outputs::resolve(&found, self.reader.path());
+        }
         self.unloaded = None;
         if let Some(report) = self.reader.last_load() {
             self.saver.run.restarted(report);

@@ -102,16 +102,36 @@ impl<T: Checkpoint> CheckpointReader<T> {
     }
 }
 
-/// Refuses to discard without the mirror what it has: a restart with it would bring that back.
-pub(crate) fn refuse_mirrored_after(path: &Path, generation: u64) -> Result<(), Error> {
-    if names(path)?.iter().filter_map(|name| name::of_mirror(name)).any(|sent| sent > generation) {
-        return Err(Error::InvalidSetting {
+/// Refuses to discard what a mirror has that is not this one: a restart with it would bring that back.
+pub(crate) fn refuse_mirrored_after(
+    path: &Path,
+    generation: u64,
+    mirror: Option<&Path>,
+) -> Result<(), Error> {
+    let here = mirror.map(name::mirror_key);
+    let is_of_another = |name: &OsString| {
+        let is_of = |key: &String| name::mirrored(name, key).is_some();
+        name::of_mirror(name).is_some_and(|sent| sent > generation) && !here.as_ref().is_some_and(is_of)
+    };
+    let Some(record) = names(path)?.into_iter().find(is_of_another) else { return Ok(()) };
+    Err(match mirror {
+        None => Error::InvalidSetting {
             setting: format!("discarding in {} without its mirror", path.display()),
             why: "generations that are to be discarded were sent there, and a restart would bring them back: open it \
-                  with the mirror",
-        });
-    }
-    Ok(())
+                  with the mirror; or, if that is no mirror of this directory any more, remove the files here with \
+                  `.sent-` and `.mirrored-` in their names, and never open it with that again",
+        },
+        Some(_) => Error::InvalidSetting {
+            setting: format!(
+                "discarding in {}, whose {} is of another mirror",
+                path.display(),
+                record.display()
+            ),
+            why: "generations that are to be discarded were sent there, and a restart with it would bring them back: \
+                  if that is no mirror of this directory any more, remove the files of such names, `.sent-` and \
+                  `.mirrored-` with the same 16 digits, and never open it with that again",
+        },
+    })
 }
 
 /// Refuses to go back in a directory with a mirror: the next start would take the newer generations

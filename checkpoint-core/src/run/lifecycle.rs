@@ -166,7 +166,7 @@ impl Run {
         let now = Instant::now();
         let elapsed = now.saturating_duration_since(self.begun);
         self.show_life(elapsed);
-        if let Some(reason) = self.stop.reason(now, self.pacer.cost().total) {
+        if let Some(reason) = self.stop.reason(now, self.pacer.save_takes()) {
             self.knows_to_stop = true;
             return Some(SaveReason::Stopping(reason.clone()));
         }
@@ -199,19 +199,19 @@ impl Run {
     pub(crate) fn should_stop(&mut self) -> Option<&StopReason> {
         let now = Instant::now();
         self.show_life(now.saturating_duration_since(self.begun));
-        let reason = self.stop.reason(now, self.pacer.cost().total);
+        let reason = self.stop.reason(now, self.pacer.save_takes());
         self.knows_to_stop |= reason.is_some();
         reason
     }
 
     /// An observer of the reasons to stop. `directory` has the requests to stop.
     pub(crate) fn observer(&self, directory: &Path) -> Observer {
-        self.stop.observer(directory, self.pacer.cost().total)
+        self.stop.observer(directory, self.pacer.save_takes())
     }
 
     /// Tells an observer what this run knows.
     pub(crate) fn inform(&self, observer: &mut Observer) {
-        observer.follow(&self.stop, self.pacer.cost().total);
+        observer.follow(&self.stop, self.pacer.save_takes());
     }
 
     /// Puts the next save off, as after a failed one.
@@ -222,7 +222,7 @@ impl Run {
 
     /// True if there is a reason to stop. The program is not told.
     pub(crate) fn is_to_stop(&mut self) -> bool {
-        self.stop.is_due(Instant::now(), self.pacer.cost().total)
+        self.stop.is_due(Instant::now(), self.pacer.save_takes())
     }
 
     /// Gives a sign of life now and then: by the claim and in the history.

@@ -184,6 +184,11 @@ impl Mirroring {
         Arc::<Shared>::clone(&self.shared)
     }
 
+    /// The path of the mirror.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What the thread must be told of.
     pub(crate) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)

@@ -120,15 +120,30 @@ pub(crate) fn save(
     if outcome.is_err() {
         outputs::abandon(&counts.counted);
     }
+    counts.is_settled = true;
     outcome
 }
 
-/// The outputs that a save counts on.
+/// The outputs that a save counts on. A panic leaves them as an error does.
 #[derive(Default)]
 struct Counts {
     counted: Vec<Counted>,
     /// True once the generation may exist.
     is_publishing: bool,
+    /// True once the outcome of the save is known.
+    is_settled: bool,
+}
+
+impl Drop for Counts {
+    fn drop(&mut self) {
+        if self.is_settled {
+            return;
+        }
+        if self.is_publishing {
+            outputs::leave_open(&self.counted);
+        }
+        outputs::abandon(&self.counted);
+    }
 }
 
 /// Removes the generations that retention would remove after this one; none unless the newest is

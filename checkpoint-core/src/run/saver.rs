@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use crate::arrays::{Array, ArraySink, Cause, Kind};
 use crate::base::panics::caught;
 use crate::base::streaming;
-use crate::base::threads::{Builder, JoinHandle, Receiver, SendError, Sender, TryRecvError, channel};
+use crate::base::threads::{
+    Builder, JoinHandle, Receiver, SendError, Sender, TryRecvError, channel, current,
+};
 use crate::base::warnings;
 use crate::codec::NoMemory;
 use crate::container::Manifest;
@@ -331,6 +333,13 @@ impl Saver {
         Ok(staging)
     }
 
+    /// Forgets a copy whose save does not begin, so that its outputs are not kept open.
+    pub(crate) fn forget_copy(&mut self) {
+        if let Stage::Idle(idle) = &mut self.stage {
+            idle.staging.clear();
+        }
+    }
+
     /// Starts to save the copy, or holds it back until its [release](Saver::release).
     pub(crate) fn begin(
         &mut self,
@@ -405,7 +414,10 @@ impl Drop for Saver {
         }
         if let Some(Worker { jobs, done, thread, .. }) = self.worker.take() {
             drop((jobs, done));
-            let _ = thread.join();
+            // A waker may own what is dropped here, and be dropped by that thread itself.
+            if thread.thread().id() != current().id() {
+                let _ = thread.join();
+            }
         }
     }
 }

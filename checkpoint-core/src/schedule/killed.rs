@@ -53,7 +53,7 @@ impl Adaptive {
 
 impl Chooser for Adaptive {
     fn start(&mut self) {
-        self.pacer = Pacer::new(Schedule::adaptive(), self.past);
+        self.pacer = Pacer::new(Schedule::adaptive(), self.past.clone());
         self.has_saved = false;
     }
 
@@ -63,7 +63,7 @@ impl Chooser for Adaptive {
 
     fn saved(&mut self, begun: f64) {
         self.pacer.saved(duration(begun), self.cost);
-        self.past.cost = Some(self.cost);
+        self.past.costs = vec![self.cost];
         self.has_saved = true;
     }
 

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 pub use mtbf::Experience;
 pub(crate) use mtbf::Past;
-pub(crate) use pacer::{Cost, Pacer};
+pub(crate) use pacer::{Cost, Pacer, REMEMBERED, SaveTakes};
 
 /// The mean time between failures that [`Schedule::adaptive`] assumes as long as little is known:
 /// 24 hours.

@@ -68,7 +68,7 @@ impl Experience {
 }
 
 /// The known facts about the runs in a directory.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Past {
     /// The number of runs that failed.
     pub(crate) failures: u64,
@@ -76,8 +76,8 @@ pub(crate) struct Past {
     pub(crate) observed: Duration,
     /// The number of the last runs in a row that failed without a save.
     pub(crate) fruitless: u32,
-    /// The cost of a save in the last run.
-    pub(crate) cost: Option<super::Cost>,
+    /// The costs of the last saves, oldest first: at most as many as a run remembers.
+    pub(crate) costs: Vec<super::Cost>,
 }
 
 impl Past {

@@ -17,8 +17,12 @@ const AGAIN: u32 = 4;
 /// The most times that the interval is halved.
 const HALVINGS: u32 = 20;
 
-/// The number of last saves in the median: one save that the disk delayed changes nothing.
-const REMEMBERED: usize = 5;
+/// The number of runs in a row without a save after which the cost of a save is in doubt.
+const DOUBTED: u32 = 8;
+
+/// The number of last saves in the median, also of earlier runs: one save that the disk delayed
+/// changes nothing.
+pub(crate) const REMEMBERED: usize = 5;
 
 /// The cost of a save.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -27,6 +31,20 @@ pub(crate) struct Cost {
     pub(crate) stall: Duration,
     /// The time until the save is on the disk.
     pub(crate) total: Duration,
+}
+
+/// The time that a save takes, for a run that must end in time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SaveTakes {
+    pub(crate) time: Duration,
+    /// False if only earlier runs saved: a disk that was slow then may be fast now.
+    pub(crate) is_of_this_run: bool,
+}
+
+impl From<Duration> for SaveTakes {
+    fn from(time: Duration) -> SaveTakes {
+        SaveTakes { time, is_of_this_run: true }
+    }
 }
 
 /// A number that the program counts, and its multiples.
@@ -85,7 +103,7 @@ pub(crate) struct Pacer {
 
 impl Pacer {
     pub(crate) fn new(schedule: Schedule, past: Past) -> Pacer {
-        let costs = past.cost.into_iter().collect();
+        let costs = past.costs.clone();
         let mut pacer = Pacer {
             schedule,
             past,
@@ -191,7 +209,7 @@ impl Pacer {
 
     /// Records a save that began at `begun` and is complete.
     pub(crate) fn saved(&mut self, begun: Duration, cost: Cost) {
-        if self.costs.len() == REMEMBERED {
+        if self.costs.len() >= REMEMBERED {
             self.costs.remove(0);
         }
         self.costs.push(cost);
@@ -223,15 +241,16 @@ impl Pacer {
         self.plan();
     }
 
-    /// The cost of a save: the median of the last ones; zero as long as it is unknown.
-    pub(crate) fn cost(&self) -> Cost {
-        self.cost
+    /// The time that a save takes: the median of the last ones; zero as long as it is unknown.
+    pub(crate) fn save_takes(&self) -> SaveTakes {
+        SaveTakes { time: self.cost.total, is_of_this_run: self.has_saved }
     }
 
     fn median(&self) -> Cost {
         let median = |mut times: Vec<Duration>| {
             times.sort_unstable();
-            times.get(times.len() / 2).copied().unwrap_or_default()
+            // Of two, the shorter one: the disk may delay a save, and never hurries.
+            times.get(times.len().saturating_sub(1) / 2).copied().unwrap_or_default()
         };
         Cost {
             stall: median(self.costs.iter().map(|cost| cost.stall).collect()),
@@ -254,15 +273,20 @@ impl Pacer {
             Rule::Steps(_) | Rule::EveryOf(..) => None,
             Rule::Every(time) => Some(time),
             _ if !known => Some(self.after_fruitless_runs(FIRST)),
-            Rule::Overhead(fraction) => Some(duration(cost.stall.as_secs_f64() * (1.0 / fraction - 1.0))),
-            Rule::Optimal(mtbf) => Some(interval::exact(cost.stall, mtbf)),
-            Rule::Adaptive(prior) => {
-                let interval = self.past.interval(prior, self.last, cost.stall);
+            ref other => {
+                let interval = match *other {
+                    Rule::Overhead(fraction) => duration(cost.stall.as_secs_f64() * (1.0 / fraction - 1.0)),
+                    Rule::Optimal(mtbf) => interval::exact(cost.stall, mtbf),
+                    Rule::Adaptive(prior) => self.past.interval(prior, self.last, cost.stall),
+                    Rule::Steps(_) | Rule::EveryOf(..) | Rule::Every(_) => Duration::MAX,
+                };
                 Some(if self.has_saved { interval } else { self.after_fruitless_runs(interval) })
             }
         };
-        // If one save were still running when the next is due, the program would only wait for it.
-        let in_the_background = cost.total.saturating_sub(cost.stall);
+        // If one save were still running when the next is due, the program would only wait for it. None
+        // of this run is running before its first.
+        let in_the_background =
+            if self.has_saved { cost.total.saturating_sub(cost.stall) } else { Duration::ZERO };
         self.interval = match (wanted, at_most) {
             (None, None) => None,
             (wanted, most) => {
@@ -281,10 +305,12 @@ impl Pacer {
 
     /// Halves the interval for each of the last runs that failed before its first save, except one,
     /// which is chance. Otherwise, a program that is always killed sooner would repeat the same
-    /// work forever. The interval is at least the cost of a save.
+    /// work forever. The interval is at least the cost of a save, but that may be what one slow save
+    /// took: after more such runs the least interval is halved too.
     fn after_fruitless_runs(&self, interval: Duration) -> Duration {
         let halved = interval / (1 << self.past.fruitless.saturating_sub(1).min(HALVINGS));
-        halved.max(self.cost.stall.min(interval))
+        let least = self.cost.stall / (1 << self.past.fruitless.saturating_sub(DOUBTED).min(HALVINGS));
+        halved.max(least.min(interval))
     }
 }
 
@@ -358,6 +384,24 @@ mod tests {
     }
 
     #[test]
+    fn one_slow_save_of_an_earlier_run_changes_little() {
+        let slow = cost(900, 10_800);
+        let after = |schedule: Schedule, costs: &[Cost], fruitless| {
+            let past = Past { fruitless, costs: costs.to_vec(), ..Past::default() };
+            Pacer::new(schedule, past).interval().unwrap()
+        };
+        assert_eq!(after(Schedule::every(seconds(600)), &[slow], 0), seconds(600));
+        for costs in [vec![cost(1, 1), slow], vec![slow, cost(1, 1), cost(1, 1)]] {
+            assert_eq!(after(Schedule::overhead(0.5), &costs, 0), seconds(1));
+        }
+        // It is all that is known: runs that fail sooner shorten the interval.
+        assert_eq!(after(Schedule::overhead(0.01), &[slow], 0), seconds(89_100));
+        for schedule in [Schedule::overhead(0.01), Schedule::optimal(seconds(86_400)), Schedule::adaptive()] {
+            assert!(after(schedule, &[slow], 30) <= FIRST);
+        }
+    }
+
+    #[test]
     fn no_save_is_due_while_one_runs_in_the_background() {
         let mut pacer = pacer(Schedule::overhead(0.5));
         pacer.saved(seconds(0), cost(1, 60));
@@ -399,7 +443,7 @@ mod tests {
         let past = |failures| Past {
             failures,
             observed: seconds(36_000),
-            cost: Some(cost(10, 10)),
+            costs: vec![cost(10, 10)],
             ..Past::default()
         };
         let calm = Pacer::new(Schedule::adaptive(), past(0)).interval().unwrap();
@@ -419,14 +463,15 @@ mod tests {
     #[test]
     fn runs_that_fail_before_a_save_shorten_the_interval() {
         let after = |fruitless| {
-            let past = Past { failures: 3, observed: seconds(3600), fruitless, cost: Some(cost(1, 1)) };
+            let past = Past { failures: 3, observed: seconds(3600), fruitless, costs: vec![cost(1, 1)] };
             Pacer::new(Schedule::adaptive(), past)
         };
         let usual = after(0).interval().unwrap();
         assert_eq!(after(1).interval(), Some(usual), "once is chance");
         assert_eq!(after(2).interval(), Some(usual / 2));
         assert_eq!(after(4).interval(), Some(usual / 8));
-        assert_eq!(after(99).interval(), Some(seconds(1)), "no shorter than a save");
+        assert!(after(DOUBTED).interval() >= Some(seconds(1)), "no shorter than a save");
+        assert!(after(99).interval() < Some(seconds(1)), "which was slow, and is no longer");
         let mut pacer = after(4);
         pacer.saved(seconds(1), cost(1, 1));
         assert!(pacer.interval().unwrap() > usual / 2);
@@ -436,7 +481,7 @@ mod tests {
     fn a_run_that_is_always_killed_in_its_first_second_saves_at_last() {
         for schedule in [Schedule::adaptive(), Schedule::overhead(0.01), Schedule::optimal(seconds(60))] {
             let first = |fruitless| {
-                let past = Past { failures: 9, observed: seconds(5), fruitless, cost: None };
+                let past = Past { failures: 9, observed: seconds(5), fruitless, costs: Vec::new() };
                 Pacer::new(schedule.clone(), past).interval()
             };
             assert_eq!([first(0), first(1), first(2)], [Some(FIRST), Some(FIRST), Some(FIRST / 2)]);

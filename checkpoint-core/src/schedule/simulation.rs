@@ -123,7 +123,7 @@ impl Case {
         loop {
             let until_failure = self.failure(random);
             let mut now = self.restart();
-            let mut pacer = Pacer::new(schedule.clone(), past);
+            let mut pacer = Pacer::new(schedule.clone(), past.clone());
             past.fruitless += 1;
             while now < until_failure {
                 let interval = pacer.interval().unwrap().as_secs_f64().min(work - done);
@@ -133,7 +133,7 @@ impl Case {
                 }
                 done += interval;
                 pacer.saved(duration(end - self.cost), cost);
-                (past.cost, past.fruitless) = (Some(cost), 0);
+                (past.costs, past.fruitless) = (vec![cost], 0);
                 now = end;
                 if done >= work {
                     past.observed += duration(now);

@@ -6,7 +6,7 @@
 //! file can be read by itself.
 
 use std::fmt;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +15,7 @@ use age::x25519;
 use age::{Decryptor, Encryptor};
 
 use super::{Protection, secret};
+use crate::base::limits::{AGE_HEADER, AGE_RECIPIENTS, AGE_RECIPIENTS_WRITTEN};
 use crate::container::{Refusal, Source};
 use crate::error::Error;
 
@@ -123,7 +124,13 @@ impl Encryption {
             return Err(Refusal::Encrypted("only a recipient was given, to save with".to_owned()));
         }
         let damaged = |why: String| Refusal::Damaged { part: "encryption".to_owned(), why };
-        let decryptor = Decryptor::new(At { source, place: 0 }).map_err(|error| match error {
+        check_header(&*source).map_err(|error| match is_damage(&error) {
+            true => damaged(error.to_string()),
+            false => Refusal::Unreadable(error),
+        })?;
+        // It parses the header anew for each line, and for each byte without a buffer.
+        let buffered = BufReader::new(At { source, place: 0 });
+        let decryptor = Decryptor::new_buffered(buffered).map_err(|error| match error {
             age::DecryptError::Io(error) if !is_damage(&error) => Refusal::Unreadable(error),
             other => damaged(other.to_string()),
         })?;
@@ -142,6 +149,26 @@ impl Encryption {
     }
 }
 
+/// Refuses a header that no writer makes, before any of it is parsed: that takes the square of its
+/// length.
+fn check_header(source: &dyn Source) -> io::Result<()> {
+    let length = usize::try_from(source.length()).unwrap_or(usize::MAX).min(AGE_HEADER);
+    let mut header = vec![0; length];
+    source.read_exact_at(&mut header, 0)?;
+    let has = |begin: &'static [u8]| move |bytes: &&[u8]| bytes.starts_with(begin);
+    let mut lines = header.split(|byte| *byte == b'\n');
+    let recipients = lines.by_ref().take_while(|line| !has(b"--- ")(line)).filter(has(b"-> ")).count();
+    // The line may be the last of these bytes, and end behind them.
+    let is_ended = header.windows(5).any(|bytes| bytes == b"\n--- ");
+    if is_ended && recipients <= AGE_RECIPIENTS {
+        return Ok(());
+    }
+    let why = format!(
+        "it has no end of a header in its first {AGE_HEADER} bytes, or more than {AGE_RECIPIENTS} recipients"
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidData, why))
+}
+
 /// True if the file is wrong, rather than the reading of it.
 fn is_damage(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
@@ -150,7 +177,7 @@ fn is_damage(error: &io::Error) -> bool {
 /// A file that is decrypted where it is read.
 struct Decrypted {
     /// The reader keeps the last chunk, and so serves one caller at a time.
-    reader: Mutex<StreamReader<At>>,
+    reader: Mutex<StreamReader<BufReader<At>>>,
     length: u64,
 }
 
@@ -200,6 +227,13 @@ pub(super) type Stream<W> = StreamWriter<W>;
 
 impl Encryption {
     pub(super) fn seal<W: Write>(&self, output: W) -> io::Result<Stream<W>> {
+        let count = self.0.recipients.len();
+        if count > AGE_RECIPIENTS_WRITTEN {
+            let why = format!(
+                "{count} recipients: encrypt to at most {AGE_RECIPIENTS_WRITTEN}, so that it can be read"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let recipients = self.0.recipients.iter().map(|recipient| recipient as &dyn age::Recipient);
         let encryptor = Encryptor::with_recipients(recipients).map_err(io::Error::other)?;
         encryptor.wrap_output(output)

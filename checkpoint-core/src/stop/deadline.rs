@@ -80,7 +80,10 @@ pub(super) fn all(environment: &Environment) -> Result<Deadlines, Error> {
     // A job of one batch system within one of another is unusual: the first to end counts.
     let jobs = [slurm, pbs].into_iter().flatten();
     let jobs = jobs.filter(|(found, _)| found.as_ref().is_none_or(ahead));
-    let first = jobs.min_by_key(|(found, _)| found.as_ref().map_or(SystemTime::UNIX_EPOCH, |found| found.at));
+    // A job without an end comes after all that have one.
+    let first = jobs.min_by_key(|(found, _)| {
+        found.as_ref().map_or((true, SystemTime::UNIX_EPOCH), |found| (false, found.at))
+    });
     let (job, system) = first.unwrap_or_default();
     Ok(Deadlines { ours, job, system, tasks })
 }

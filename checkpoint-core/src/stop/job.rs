@@ -11,6 +11,7 @@ use super::batch::{Answer, PATIENCE};
 use super::deadline::Found;
 use super::limit::Limit;
 use crate::outcome::StopReason;
+use crate::schedule::SaveTakes;
 
 /// The part of the remaining time between two questions.
 const PART: u32 = 10;
@@ -69,7 +70,7 @@ impl Job {
     pub(super) fn reason(
         &mut self,
         now: Instant,
-        save_takes: Duration,
+        save_takes: impl Into<SaveTakes>,
         step: Duration,
     ) -> Option<StopReason> {
         if self.pending.is_some() {
@@ -80,16 +81,25 @@ impl Job {
     }
 
     /// Compares the end with the wall clock, and asks for it again when due.
-    pub(super) fn look(&mut self, now: Instant, wall: SystemTime, save_takes: Duration, step: Duration) {
+    pub(super) fn look(
+        &mut self,
+        now: Instant,
+        wall: SystemTime,
+        save_takes: impl Into<SaveTakes>,
+        step: Duration,
+    ) {
         if let Some(limit) = &mut self.limit {
             limit.check(now, wall);
         }
-        if self.pending.is_none() && self.failures < ATTEMPTS && self.is_time_to_ask(now, save_takes, step) {
+        if self.pending.is_none()
+            && self.failures < ATTEMPTS
+            && self.is_time_to_ask(now, save_takes.into(), step)
+        {
             self.begin_to_ask(now);
         }
     }
 
-    fn is_time_to_ask(&self, now: Instant, save_takes: Duration, step: Duration) -> bool {
+    fn is_time_to_ask(&self, now: Instant, save_takes: SaveTakes, step: Duration) -> bool {
         let since = now.saturating_duration_since(self.asked);
         let left = self.limit.as_ref().map_or(Duration::MAX, |limit| limit.left(now));
         // The last question comes just before the end. A program with long steps asks rarely: so

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::base::warnings::warn;
 use crate::outcome::StopReason;
+use crate::schedule::SaveTakes;
 
 /// The time that stays free before a far limit, besides the save: for the program to end, and for a
 /// disk that is slow at that moment.
@@ -80,13 +81,16 @@ impl Limit {
     /// program.
     ///
     /// That is true if the time left is at most the sum of
-    /// - twice the time of a save, but at most half of the whole time, and at least one save;
+    /// - twice the time of a save, but at most half of the whole time, and at least one save, if this
+    ///   run has made one: what was slow in an earlier run must not end each later one at once;
     /// - one step, because the program asks again only after it, but at most a quarter of the whole
     ///   time;
     /// - 5 s, or a twentieth of the whole time, whichever is less.
-    pub(super) fn is_near(&self, now: Instant, save_takes: Duration, step: Duration) -> bool {
+    pub(super) fn is_near(&self, now: Instant, save_takes: impl Into<SaveTakes>, step: Duration) -> bool {
         let left = self.left(now);
-        let save = save_takes.saturating_mul(MARGIN).min(self.span / 2).max(save_takes);
+        let SaveTakes { time, is_of_this_run } = save_takes.into();
+        let least = if is_of_this_run { time } else { Duration::ZERO };
+        let save = time.saturating_mul(MARGIN).min(self.span / 2).max(least);
         let floor = FLOOR.min(self.span / FLOOR_PART);
         left <= save.saturating_add(step.min(self.span / 4)).saturating_add(floor)
     }
@@ -180,6 +184,10 @@ mod tests {
         assert!(limit.is_near(now + 35 * SECOND, 60 * SECOND, Duration::ZERO));
         // A save that cannot end in time anyway begins immediately.
         assert!(limit.is_near(now, 200 * SECOND, Duration::ZERO));
+        // What an earlier run took is no reason to end this one before it begins.
+        let earlier = SaveTakes { time: 200 * SECOND, is_of_this_run: false };
+        assert!(!limit.is_near(now, earlier, Duration::ZERO));
+        assert!(limit.is_near(now + 50 * SECOND, earlier, Duration::ZERO));
     }
 
     #[test]

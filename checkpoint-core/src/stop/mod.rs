@@ -32,6 +32,7 @@ use crate::base::warnings::warn;
 use crate::environment;
 use crate::error::Error;
 use crate::outcome::ExitCodes;
+use crate::schedule::SaveTakes;
 use crate::store::Guard;
 use deadline::{Deadlines, Environment};
 use halt::Request;
@@ -196,7 +197,7 @@ impl Stop {
     }
 
     /// The reason to stop, for this duration of a save. The first reason stays.
-    pub(crate) fn reason(&mut self, now: Instant, save_takes: Duration) -> Option<&StopReason> {
+    pub(crate) fn reason(&mut self, now: Instant, save_takes: impl Into<SaveTakes>) -> Option<&StopReason> {
         if self.is_due(now, save_takes) {
             self.told();
         }
@@ -204,10 +205,10 @@ impl Stop {
     }
 
     /// True if there is a reason to stop. The program is not told.
-    pub(crate) fn is_due(&mut self, now: Instant, save_takes: Duration) -> bool {
+    pub(crate) fn is_due(&mut self, now: Instant, save_takes: impl Into<SaveTakes>) -> bool {
         if self.reason.is_none() {
             let step = self.pace.step(now);
-            self.reason = self.look(now, save_takes, step);
+            self.reason = self.look(now, save_takes.into(), step);
         }
         self.reason.is_some()
     }
@@ -265,7 +266,7 @@ impl Stop {
     }
 
     /// Looks for a reason, for this duration of a save and of a step of the program.
-    fn look(&mut self, now: Instant, save_takes: Duration, step: Duration) -> Option<StopReason> {
+    fn look(&mut self, now: Instant, save_takes: SaveTakes, step: Duration) -> Option<StopReason> {
         if let Some(signal) = self.listener.heard() {
             return Some(StopReason::Signal(signal));
         }

@@ -1,11 +1,12 @@
 //! A second look at the reasons to stop, for threads that do not have the run.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::halt::{Request, RequestKind};
 use super::limit::{Limit, Pace};
 use super::{Stop, StopReason};
+use crate::schedule::SaveTakes;
 use crate::store::Guard;
 
 /// Looks for the same reasons as the [`Stop`] of a run, and leaves them to be found by it too. It
@@ -14,11 +15,11 @@ use crate::store::Guard;
 pub(crate) struct Observer {
     stop: Stop,
     /// The time that a save takes.
-    save_takes: Duration,
+    save_takes: SaveTakes,
 }
 
 impl Observer {
-    pub(crate) fn follow(&mut self, stop: &Stop, save_takes: Duration) {
+    pub(crate) fn follow(&mut self, stop: &Stop, save_takes: SaveTakes) {
         self.stop.limits = stop.limits_now();
         self.save_takes = save_takes;
     }
@@ -31,7 +32,7 @@ impl Observer {
 
 impl Stop {
     /// An observer of the same reasons. `directory` has the requests to stop.
-    pub(crate) fn observer(&self, directory: &std::path::Path, save_takes: Duration) -> Observer {
+    pub(crate) fn observer(&self, directory: &std::path::Path, save_takes: SaveTakes) -> Observer {
         let stop = Stop {
             listener: self.listener.hearing(),
             limits: self.limits_now(),

@@ -10,6 +10,7 @@ use super::{RequestKind, Settings, Stop};
 use crate::base::warnings::HeldGuard;
 use crate::error::Error;
 use crate::outcome::{ExitCodes, StopReason};
+use crate::schedule::SaveTakes;
 use crate::store::{Guard, Process};
 
 /// The reasons to stop a whole run. The first one that a part of the run finds counts for all parts.
@@ -55,10 +56,15 @@ impl SharedStop {
     }
 
     /// The reason to stop, for this duration of a save and of a step of the part that asks.
-    pub(crate) fn reason(&self, now: Instant, save_takes: Duration, step: Duration) -> Option<StopReason> {
+    pub(crate) fn reason(
+        &self,
+        now: Instant,
+        save_takes: impl Into<SaveTakes>,
+        step: Duration,
+    ) -> Option<StopReason> {
         let mut stop = self.lock()?;
         if stop.reason.is_none() {
-            stop.reason = stop.look(now, save_takes, step);
+            stop.reason = stop.look(now, save_takes.into(), step);
         }
         stop.was_asked |= stop.reason.is_some();
         stop.reason.clone()

@@ -51,6 +51,12 @@ pub trait Home: fmt::Debug + Send + Sync {
     /// rewind, lowest first. They are not used again.
     fn set_aside(&self) -> Result<Vec<u64>, Error>;
 
+    /// The highest number of a generation that was sent to a mirror, as the place remembers; 0 for
+    /// none, which is the default. It is not used again: the mirror may have it, though it is lost here.
+    fn last_sent(&self) -> Result<u64, Error> {
+        Ok(0)
+    }
+
     /// The generations that rewinds set aside, lowest first; none by default. They are not used
     /// again, and can be brought back.
     fn rewound(&self) -> Result<Vec<u64>, Error> {
@@ -223,6 +229,13 @@ pub trait Claim: fmt::Debug + Send {
     /// default the place cannot do that.
     fn clear(self: Box<Self>, _with_pins: bool) -> Result<(), Error> {
         Err(not_removable(self.home().path()))
+    }
+
+    /// Takes a rewind back that failed, and ends it where it can no longer be taken back. Until then
+    /// nothing may be removed by the numbers that are there. True if generations came or went. By
+    /// default, no rewind is ever half done.
+    fn end_rewind(&mut self) -> Result<bool, Error> {
+        Ok(false)
     }
 
     /// Takes a rewind to a generation for done, see [`Home::has_rewound_to`]. By default, the place

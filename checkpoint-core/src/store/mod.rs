@@ -20,6 +20,7 @@ mod retention;
 pub(crate) mod scripted;
 #[cfg(test)]
 pub(crate) mod simulated;
+mod unfinished;
 mod writer;
 
 pub(crate) use guard::WithinGuard;
@@ -42,4 +43,5 @@ pub(crate) use place::{Place, absolute};
 pub(crate) use process::Process;
 pub(crate) use retention::Metrics;
 pub use retention::{ByAge, Keeping, Metric, Retention};
+pub(crate) use unfinished::Unfinished;
 pub(crate) use writer::{Settings, Writer};

@@ -64,8 +64,9 @@ const TEMPORARY_PREFIX: &str = ".checkpoint-";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 const TEMPORARY_RANDOM: usize = 16;
 
-/// The bytes of the longest name that the library gives to a file, and more.
-pub(super) const LONGEST: usize = 160;
+/// The bytes of the longest name that the library gives to a file of a checkpoint directory: that of
+/// the record of a mirror. Some file systems take none of more than 143, as eCryptfs.
+pub(super) const LONGEST: usize = 132;
 
 /// The number of digits of the greatest generation, so that names also sort by number.
 const DIGITS: usize = 20;
@@ -79,7 +80,7 @@ const SENT: &str = ".sent-";
 const MIRRORED: &str = ".mirrored-";
 
 /// A hash of the path of a mirror, as it is part of names.
-pub(super) fn mirror_key(mirror: &std::path::Path) -> String {
+pub(crate) fn mirror_key(mirror: &std::path::Path) -> String {
     let hash = blake3::hash(mirror.as_os_str().as_encoded_bytes()).to_hex();
     hash.as_str().chars().take(16).collect()
 }
@@ -106,7 +107,7 @@ pub(crate) fn is_of_mirror(name: &OsStr) -> bool {
 
 /// The generation of such a record, true if it has arrived, and the file, if [`of_mirrored`] makes
 /// that name.
-pub(super) fn mirrored<'n>(name: &'n OsStr, mirror_key: &str) -> Option<(u64, bool, &'n str)> {
+pub(crate) fn mirrored<'n>(name: &'n OsStr, mirror_key: &str) -> Option<(u64, bool, &'n str)> {
     let text = name.to_str()?;
     let (digits, rest) = text.split_at_checked(DIGITS)?;
     let (has_arrived, rest) = match rest.strip_prefix(MIRRORED) {
@@ -379,12 +380,25 @@ mod tests {
     }
 
     #[test]
-    fn no_name_is_longer_than_the_longest() {
+    fn the_longest_name_is_that_of_a_record_and_fits_anywhere() {
         let file = format!("{}-{}", u64::MAX, blake3::hash(b"").to_hex());
-        let mirrored = of_mirrored(u64::MAX, &mirror_key("/far".as_ref()), true, &file);
-        for name in [mirrored, set_aside(u64::MAX, u64::MAX), of_parent(u64::MAX, u64::MAX - 1)] {
-            assert!(name.len() <= LONGEST, "{name}");
-        }
+        let key = mirror_key("/far".as_ref());
+        let names = [
+            of_mirrored(u64::MAX, &key, true, &file),
+            of_mirrored(u64::MAX, &key, false, &file),
+            set_aside(u64::MAX, u64::MAX),
+            of_rewound(&of_generation_in(u64::MAX, u64::MAX), u64::MAX - 1),
+            of_parent(u64::MAX, u64::MAX - 1),
+            of_pin(u64::MAX),
+            of_rewind(u64::MAX),
+            of_branch(u64::MAX),
+            format!("{TEMPORARY_PREFIX}{}{TEMPORARY_SUFFIX}", "0".repeat(TEMPORARY_RANDOM)),
+            FORMER_HISTORY.to_owned(),
+        ];
+        let longest = names.iter().map(String::len).max().unwrap_or(0);
+        assert_eq!(longest, LONGEST, "{names:?}");
+        // eCryptfs takes no longer ones.
+        assert!(longest <= 143, "{longest}");
     }
 
     #[test]

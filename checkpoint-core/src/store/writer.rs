@@ -65,10 +65,11 @@ impl Writer {
     pub(crate) fn open(home: &dyn Home, settings: Settings, claiming: &Claiming) -> Result<Writer, Error> {
         let claim = home.claim(claiming)?;
         let known: BTreeSet<u64> = claim.home().generations()?.into_iter().collect();
-        // The number of a damaged generation that was moved away is not used for another one.
+        // The number of a damaged generation that was moved away is not used for another one, nor that
+        // of one that was lost here, and that a mirror has: it may be away just now.
         let last = known.last().copied().max(claim.home().set_aside()?.last().copied());
         Ok(Writer {
-            last: last.unwrap_or(0),
+            last: last.unwrap_or(0).max(claim.home().last_sent()?),
             settings,
             claim,
             lasting: known.clone(),
@@ -174,6 +175,7 @@ impl Writer {
     /// [`publish`](Writer::publish) checks it again.
     pub(crate) fn begin(&mut self, generation: u64) -> Result<Box<dyn Draft>, Error> {
         self.guard().check_place()?;
+        self.take_rewind_back();
         self.guard().touch();
         self.claim.begin(generation)
     }
@@ -270,7 +272,7 @@ impl Writer {
             return;
         }
         // Another directory may have come in its place since the save was published.
-        if let Err(error) = self.guard().check() {
+        if let Err(error) = self.guard().check().and_then(|()| self.end_rewind()) {
             return warn(format!("no old generations are removed: {error}"));
         }
         if let Err(error) = self.look_again(Some(newest)) {
@@ -289,7 +291,7 @@ impl Writer {
 
     /// Removes all generations but these: the group keeps no others. A failure fails no save.
     pub(crate) fn retire_all_but(&mut self, kept: &BTreeSet<u64>) {
-        if let Err(error) = self.guard().check() {
+        if let Err(error) = self.guard().check().and_then(|()| self.end_rewind()) {
             return warn(format!("no old generations are removed: {error}"));
         }
         self.remove_all_but(|generation| kept.contains(&generation), self.known.iter().copied().collect());
@@ -307,6 +309,7 @@ impl Writer {
     /// the others are gone: where that is cut short, a load finds it.
     pub(crate) fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
         self.guard().check()?;
+        self.end_rewind()?;
         let generations = self.home().generations()?;
         if !generations.contains(&generation) {
             let path = self.path().to_owned();
@@ -348,6 +351,28 @@ impl Writer {
         self.guard().check()?;
         let rewound = self.claim.rewind(generation, note);
         // An error may come after some of them.
+        let learned = self.learn_moved();
+        let rewound = rewound?;
+        learned?;
+        self.lasting.extend(&rewound.brought_back);
+        Ok(rewound)
+    }
+
+    /// Takes a rewind back that failed, if that is possible by now: what comes next goes on from the
+    /// newest generation of before.
+    pub(crate) fn take_rewind_back(&mut self) {
+        if let Err(error) = self.end_rewind() {
+            tracing::debug!(%error, "a rewind that failed is not taken back yet");
+        }
+    }
+
+    /// The same; until that is done, no generation may be removed.
+    fn end_rewind(&mut self) -> Result<(), Error> {
+        if self.claim.end_rewind()? { self.learn_moved() } else { Ok(()) }
+    }
+
+    /// Takes what a rewind left for the existing generations.
+    fn learn_moved(&mut self) -> Result<(), Error> {
         let generations = self.home().generations()?;
         let aside = self.home().set_aside()?;
         self.last = self.last.max(generations.last().max(aside.last()).copied().unwrap_or(0));
@@ -355,9 +380,7 @@ impl Writer {
             self.known.iter().copied().filter(|known| !generations.contains(known)).collect();
         gone.into_iter().for_each(|gone| self.forget(gone));
         self.learn(generations);
-        let rewound = rewound?;
-        self.lasting.extend(&rewound.brought_back);
-        Ok(rewound)
+        Ok(())
     }
 
     /// Takes a rewind of the program for done.
@@ -432,6 +455,7 @@ impl Writer {
         is_whole: impl Fn(Box<dyn Source>) -> Result<(), Refusal>,
     ) -> Result<bool, Error> {
         self.guard().check()?;
+        self.end_rewind()?;
         self.look_again(None)?;
         let mut generations: Vec<u64> = self.known.range(..coming).copied().collect();
         // One whose save failed may be gone after a power cut.

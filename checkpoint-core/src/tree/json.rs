@@ -23,6 +23,10 @@ impl Serialize for Node<'_> {
     }
 }
 
+fn too_deep<E: serde::ser::Error>() -> E {
+    E::custom(format!("values are inside each other more than {VALUE_DEPTH_EXPORTED} deep"))
+}
+
 /// A value and its depth.
 struct At<'n, 'a> {
     node: &'n Node<'a>,
@@ -44,9 +48,7 @@ impl<'n, 'a> At<'n, 'a> {
 impl Serialize for At<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.depth == VALUE_DEPTH_EXPORTED {
-            return Err(S::Error::custom(format!(
-                "values are inside each other more than {VALUE_DEPTH_EXPORTED} deep"
-            )));
+            return Err(too_deep());
         }
         match self.left.get().checked_sub(1) {
             Some(left) => self.left.set(left),
@@ -79,11 +81,11 @@ impl Serialize for At<'_, '_> {
 
 impl<'a> At<'_, 'a> {
     fn list<S: Serializer>(&self, members: Members<'a>, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(None)?;
-        for member in members {
-            list.serialize_element(&self.inside(&member.map_err(S::Error::custom)?.node))?;
+        let shape = members.shape();
+        if self.depth as usize + shape.len() > VALUE_DEPTH_EXPORTED as usize {
+            return Err(too_deep());
         }
-        list.end()
+        Lists { value: self, members: &RefCell::new(members), shape: &shape }.serialize(serializer)
     }
 
     fn object<S: Serializer>(&self, members: Members<'a>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -101,6 +103,30 @@ impl<'a> At<'_, 'a> {
             let member = member.map_err(S::Error::custom)?;
             let Label::Key(key) = &member.label else { continue };
             list.serialize_element(&(self.inside(key), self.inside(&member.node)))?;
+        }
+        list.end()
+    }
+}
+
+/// The rest of a list, in these dimensions: fixed arrays are nested lists.
+struct Lists<'l, 'n, 'a> {
+    value: &'l At<'n, 'a>,
+    members: &'l RefCell<Members<'a>>,
+    shape: &'l [u64],
+}
+
+impl Serialize for Lists<'_, '_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (length, inner) = self.shape.split_first().unwrap_or((&1, &[]));
+        let mut list = serializer.serialize_seq(None)?;
+        for _ in 0..*length {
+            if !inner.is_empty() {
+                list.serialize_element(&Lists { shape: inner, ..*self })?;
+                continue;
+            }
+            let next = self.members.borrow_mut().next();
+            let Some(member) = next.transpose().map_err(S::Error::custom)? else { break };
+            list.serialize_element(&self.value.inside(&member.node))?;
         }
         list.end()
     }

@@ -9,7 +9,7 @@ use super::node::{Node, Value};
 use super::walk::{Place, Walker};
 use crate::base::limits::{KEY_DEPTH, KEY_LENGTH};
 use crate::error::Error;
-use crate::schema::{Field, Type, hidden};
+use crate::schema::{Field, Grid, Type, hidden};
 
 /// The values inside a value, one after the other. After an error there are no more.
 #[derive(Clone, Debug)]
@@ -26,6 +26,9 @@ pub struct Members<'a> {
     /// The length of each element in bytes, if it is fixed.
     stride: Option<u64>,
     failed: bool,
+    /// The lengths of the dimensions that the values are in: one, except for fixed arrays in one
+    /// sequence. Their product is the number of values.
+    shape: Option<Vec<u64>>,
 }
 
 /// The types of the values.
@@ -119,7 +122,36 @@ impl<'a> Members<'a> {
             Inside::Elements(ty, _) => file.layout.length(ty),
             _ => None,
         };
-        Members { file, inside, total, index: 0, last: None, start, stride, failed: false }
+        Members { file, inside, total, index: 0, last: None, start, stride, failed: false, shape: None }
+    }
+
+    /// The elements of fixed arrays.
+    ///
+    /// # Errors
+    /// An error if there is no whole number of arrays.
+    pub(super) fn in_shape_of(mut self, grid: &Grid) -> Result<Members<'a>, Error> {
+        let one = grid.lengths.iter().try_fold(1_u64, |product, length| product.checked_mul(*length));
+        let rows = match one {
+            Some(0) | None => 0,
+            Some(one) => self.total / one,
+        };
+        let arrays = if grid.is_vec { rows } else { 1 };
+        if one.and_then(|one| one.checked_mul(arrays)) != Some(self.total) {
+            let total = self.total;
+            return Err(self.file.damaged(format!("{total} elements are no whole number of fixed arrays")));
+        }
+        self.shape =
+            Some(grid.is_vec.then_some(rows).into_iter().chain(grid.lengths.iter().copied()).collect());
+        Ok(self)
+    }
+
+    /// The lengths of the dimensions that the values are in, outermost first. Without values all
+    /// dimensions are empty, however long the others are.
+    pub(super) fn shape(&self) -> Vec<u64> {
+        match &self.shape {
+            Some(shape) if self.total > 0 => shape.clone(),
+            _ => vec![self.total],
+        }
     }
 
     /// The number of values, as the checkpoint says. For a damaged one it may be false.

@@ -232,7 +232,11 @@ impl<'a> Node<'a> {
             }
             Count::Here(count) => {
                 self.admit(walker, &[element], count).map_err(|trouble| self.file.trouble(trouble))?;
-                Ok(Value::Sequence(Members::new(self.file, Inside::Elements(element, count), walker.place)))
+                let members = Members::new(self.file, Inside::Elements(element, count), walker.place);
+                match ty {
+                    Type::Grid(grid) => members.in_shape_of(grid).map(Value::Sequence),
+                    _ => Ok(Value::Sequence(members)),
+                }
             }
             Count::Apart(apart) => {
                 let array = Array::new(self.file, apart.number, Some(leaf_of(self.file, element)))?;

@@ -63,6 +63,7 @@ pub(crate) fn run(
     output: &mut Output,
 ) -> Result<Verdict, Failure> {
     let directory = place::directory(&arguments.directory)?;
+    arguments.output.as_deref().map(place::local).transpose()?;
     // A missing directory is empty for a program that would save there, but it is an error for a
     // user who asks for its history.
     fs::read_dir(directory).map_err(|source| Failure::Directory { path: directory.to_owned(), source })?;

@@ -249,7 +249,9 @@ pub(crate) fn summary(directory: &Path, protection: &Protection) -> Result<Summa
         expected_mtbf: Experience { failures, observed }.mtbf(ASSUMED_MTBF),
     };
     let overview = inspect::overview(directory, protection)?;
-    let generations: Vec<Generation> = overview.generations.into_iter().map(Generation::of).collect();
+    let has_rules = overview.retention.is_some();
+    let generation = |generation| Generation::of(generation, has_rules);
+    let generations: Vec<Generation> = overview.generations.into_iter().map(generation).collect();
     let Costs { ranks, unread } = ranks::costs(&generations, protection);
     Ok(Summary {
         totals,

@@ -81,11 +81,14 @@ impl Timeline {
                 }
                 return;
             }
+            // A rewind between two runs is of neither.
+            Event::Rewind { .. } if record.at.is_zero() => return,
             _ => {}
         }
         if self.runs.is_empty() {
-            // The record of its start was in a file that is gone.
+            // The record of its start was in a file that is gone. No clock was set before 1970.
             let start = time.checked_sub(record.at).unwrap_or(SystemTime::UNIX_EPOCH);
+            let start = start.max(SystemTime::UNIX_EPOCH);
             self.runs.push(begun(start, time));
         }
         let index = self.runs.len().saturating_sub(1);

@@ -115,9 +115,9 @@ impl Step<'_> {
         self.pipeline.tell(|| StepEvent::Started { step: self.name.clone(), reasons: reasons.clone() });
         self.add_made_by_inputs();
         let inputs = Arc::new(std::mem::take(&mut self.inputs));
-        self.take_request();
+        self.take_request()?;
         let again = kept.last_with(&self.key);
-        self.remove_progress_of_others();
+        self.remove_progress_of_others()?;
         let place = self.progress_place(again);
         let disk = Arc::clone(&self.pipeline.workshop.disk);
         // Without the list, a state from before would be taken for one of this run.
@@ -264,20 +264,23 @@ impl Step<'_> {
     }
 
     /// Takes the request to run the step again, or makes one where a command forces it. One that comes
-    /// during the work is for the next run. New forced work begins from the start.
-    fn take_request(&self) {
+    /// during the work is for the next run. New forced work begins from the start: it does not begin
+    /// where older progress stays.
+    fn take_request(&self) -> Result<(), Error> {
         let _warnings = self.pipeline.workshop.options.warnings.enter();
         if !self.pipeline.book().marks.is_forced(&self.name) {
-            return self.settle_request(requests::take);
+            self.settle_request(requests::take);
+            return Ok(());
         }
         let forget = || remove_progress(&self.pipeline.workshop, &self.name, |_| true);
-        if let Err(error) = requests::begin(self.pipeline.path(), &self.name, forget) {
+        if let Err(error) = requests::begin(self.pipeline.path(), &self.name, forget)? {
             warn(format!(
                 "step {} is forced, and that cannot be noted: if this run ends before it is done, the next run may \
                  reuse it: {error}",
                 self.name
             ));
         }
+        Ok(())
     }
 
     /// Removes the request for the work that is done, after it has left those for the steps that
@@ -404,22 +407,26 @@ impl Step<'_> {
             return;
         }
         let prefixes = [self.progress_prefix(), self.prefix(&self.key.hash_of_early())];
-        remove_progress(&self.pipeline.workshop, &self.name, |name| {
+        let removed = remove_progress(&self.pipeline.workshop, &self.name, |name| {
             let again = prefixes.iter().find_map(|prefix| name.strip_prefix(&**prefix));
             again.and_then(|again| again.parse().ok()).is_some_and(|again: u64| again < number)
         });
+        // The next version begins in another directory.
+        if let Err(error) = removed {
+            warn(format!("checkpoints of step {}, which is done or begins anew, stay: {error}", self.name));
+        }
     }
 
     /// Removes the progress of the step with other parameters or inputs, whose files this work is about
     /// to change: a state that goes on from there would count on what is not there any more.
-    pub(super) fn remove_progress_of_others(&self) {
+    pub(super) fn remove_progress_of_others(&self) -> Result<(), Error> {
         if self.produced.is_empty() {
-            return;
+            return Ok(());
         }
         let prefixes = [self.progress_prefix(), self.prefix(&self.key.hash_of_early())];
         remove_progress(&self.pipeline.workshop, &self.name, |name| {
             !prefixes.iter().any(|prefix| name.starts_with(&**prefix))
-        });
+        })
     }
 
     fn done(&self, begun: Instant, outcome: Outcome, reasons: Vec<Reason>, version: u64, bytes: u64) {
@@ -433,19 +440,32 @@ impl Step<'_> {
     }
 }
 
-/// Removes the checkpoints inside a step whose directories have such names.
-pub(super) fn remove_progress(workshop: &Workshop, step: &str, goes: impl Fn(&str) -> bool) {
-    let Ok(entries) = fs::read_dir(workshop.path.join(name::PROGRESS)) else { return };
+/// Removes the checkpoints inside a step whose directories have such names: all that can be removed.
+/// Returns the first error.
+pub(super) fn remove_progress(
+    workshop: &Workshop,
+    step: &str,
+    goes: impl Fn(&str) -> bool,
+) -> Result<(), Error> {
+    let path = workshop.path.join(name::PROGRESS);
+    let entries = match fs::read_dir(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|source| Error::io("list", &path, source))?,
+    };
     let of_step = format!("{}@", folder(step));
-    for entry in entries.flatten() {
+    let mut removed = Ok(());
+    for entry in entries {
+        let entry = entry.map_err(|source| Error::io("list", &path, source))?;
         let name = entry.file_name();
-        let is_to_go = name.to_str().is_some_and(|name| name.starts_with(&of_step) && goes(name));
-        if is_to_go && let Err(error) = fs::remove_dir_all(entry.path()) {
-            let path = entry.path();
-            warn(format!(
-                "{}, checkpoints of a step that begins anew or is done, cannot be removed: {error}",
-                path.display()
-            ));
+        if !name.to_str().is_some_and(|name| name.starts_with(&of_step) && goes(name)) {
+            continue;
+        }
+        match fs::remove_dir_all(entry.path()) {
+            // Another process of a shared pipeline has removed it.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(source) => removed = removed.and(Err(Error::writing("remove", &entry.path(), source))),
+            Ok(()) => {}
         }
     }
+    removed
 }

@@ -147,7 +147,7 @@ impl Step<'_> {
             // Copies that turned out to be damaged take the version with them.
             if !version.restore.is_empty() {
                 // All progress, also that of the same key, counts on the files that are replaced.
-                remove_progress(&self.pipeline.workshop, &self.name, |_| true);
+                remove_progress(&self.pipeline.workshop, &self.name, |_| true)?;
             }
             let (number, lost) = (version.number, self.restore(version, &kept)?);
             if !lost.is_empty() {

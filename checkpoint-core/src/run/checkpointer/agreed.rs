@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::outcome::{Decision, SaveReason, StopReason};
 use crate::run::checkpointer::{Checkpointer, Turn};
 use crate::run::going_back::refuse_mirrored_after;
+use crate::run::mirroring::Mirroring;
 use crate::state::Checkpoint;
 
 impl<T: Checkpoint> Checkpointer<T> {
@@ -127,15 +128,16 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// [`Error::NotDiscarded`] where another program reads one: that one and those after it are
     /// still there. With a [mirror](crate::Builder::mirror), its error: they are
     /// removed there first. [`Error::InvalidSetting`] where an earlier run sent one of them to a
-    /// mirror, and this one has none: the next start would take it from there.
+    /// mirror, and this one has none, or another one: a start with it would take it from there.
     pub fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
         let _warnings = self.saver.run.warnings.enter();
         self.saver.writer()?;
         let lengths = self.reader.check_outputs(generation, &self.outputs)?;
         // A restart would take it from the mirror otherwise.
-        match self.saver.run.mirroring() {
-            Some(mirroring) => mirroring.discard_newer(generation)?,
-            None => refuse_mirrored_after(self.path(), generation)?,
+        let mirroring = self.saver.run.mirroring();
+        refuse_mirrored_after(self.path(), generation, mirroring.map(Mirroring::path))?;
+        if let Some(mirroring) = mirroring {
+            mirroring.discard_newer(generation)?;
         }
         let discarded = self.saver.writer()?.discard_newer(generation);
         if discarded.is_err()

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::base::panics::caught;
-use crate::base::warnings::{Warnings, warn};
+use crate::base::warnings::{Held, Warnings, warn};
 use crate::container::Metadata;
 use crate::error::Error;
 use crate::outcome::{SaveReason, Saved, StopReason};
@@ -371,8 +371,10 @@ impl<T: Checkpoint> Checkpointer<T> {
         let before = self.saver.outcome().map(drop);
         self.list_newer();
         // The state's own code must not poison the lock of the program by a panic.
+        let held = Held::begin();
         let stands =
             state.with(|state| catch_unwind(AssertUnwindSafe(|| self.stands(state, &Metadata::new()))));
+        drop(held);
         let stands = stands.ok_or_else(|| Error::Poisoned { path: self.path().to_owned() })?;
         let saved = if stands.unwrap_or_else(|panic| resume_unwind(panic)) {
             None

@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::base::panics::message;
+use crate::base::warnings::Held;
 use crate::codec::{self, Observed};
 use crate::container::{IntoMetadata, Metadata};
 use crate::error::Error;
@@ -119,6 +120,8 @@ impl<T: Checkpoint> Checkpointer<T> {
         let (reader, outputs, staging) = (&self.reader, &self.outputs, self.saver.staging()?);
         let mut copied = None;
         let mut panic = None;
+        // The state may be behind a lock, which a callback may want.
+        let held = Held::begin();
         let lent = lend(&mut |state| {
             if waits == Waits::ForTheCopy {
                 begun = Instant::now();
@@ -147,6 +150,7 @@ impl<T: Checkpoint> Checkpointer<T> {
                 Err(error)
             }));
         });
+        drop(held);
         let nothing = || Error::Encode { name: reader.name(), why: "no state was given".to_owned() };
         let copied = lent.and_then(|()| copied.unwrap_or_else(|| Err(nothing())));
         let begin = |observed: Observed| {
@@ -156,6 +160,8 @@ impl<T: Checkpoint> Checkpointer<T> {
         match copied.and_then(begin) {
             Ok(stall) => Ok(SaveStarted { generation, stall }),
             Err(error) => {
+                self.outputs.abandon();
+                self.saver.forget_copy();
                 let outcome = self.saver.run.saved(begun, generation, reason, Err(&error));
                 panic.map_or_else(|| Err(Box::new(NotBegun { error, outcome })), |panic| resume_unwind(panic))
             }

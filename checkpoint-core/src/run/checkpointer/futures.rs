@@ -206,7 +206,10 @@ impl Drop for Finishing {
             std::mem::forget(self.thread.take());
             return;
         }
-        if let Some(thread) = self.thread.take() {
+        // A waker may own this, and be dropped by that thread itself.
+        if let Some(thread) =
+            self.thread.take().filter(|thread| thread.thread().id() != thread::current().id())
+        {
             let _ = thread.join();
         }
         let finished = lock(&self.ending).finished.take();

@@ -540,7 +540,10 @@ fn a_mirror_keeps_by_its_own_rules_and_what_is_pinned_or_best() {
     assert_eq!(generations(&bench.near), [2, 6, 7, 8, 9]);
     // A later update sees the pin of a generation that has arrived already.
     assert_eq!(generations(&bench.far), [2, 4, 6, 8, 9]);
-    fs::remove_dir_all(&bench.near).unwrap();
+    // At once: a program restores its lock in a directory that is half removed.
+    let moved = bench.parent.path().join("moved.ckpt");
+    fs::rename(&bench.near, &moved).unwrap();
+    fs::remove_dir_all(&moved).unwrap();
     drop(checkpoints);
     assert_eq!(
         CheckpointReader::<u64>::open(&bench.far).unwrap().best(&Metric::lowest("loss")).unwrap(),
@@ -997,3 +1000,4 @@ fn a_discard_ends_a_slow_read_of_an_encrypted_file() {
 }
 
 mod lost;
+mod recorded;

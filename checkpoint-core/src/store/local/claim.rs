@@ -26,6 +26,8 @@ pub(super) struct DirectoryClaim {
     /// Generations that were found pinned when they were to be removed: they stay while a pin has
     /// their number.
     pinned: BTreeSet<u64>,
+    /// A rewind that failed, and that could not be taken back yet.
+    half_rewound: Option<HalfRewound>,
     /// A retired generation, under a temporary name, for the next save to overwrite.
     spare: Option<Retired>,
     /// Other retired files, which another process held when they were to be overwritten.
@@ -43,6 +45,15 @@ pub(super) struct DirectoryClaim {
 struct Retired {
     path: PathBuf,
     known: Option<Known>,
+}
+
+/// A rewind that failed in the middle.
+#[derive(Clone, Copy, Debug)]
+struct HalfRewound {
+    /// The newest generation before it.
+    newest: u64,
+    /// The highest number that was used before it.
+    highest: u64,
 }
 
 impl DirectoryClaim {
@@ -84,6 +95,7 @@ impl DirectoryClaim {
             durable: claiming.durable,
             guard,
             pinned: BTreeSet::new(),
+            half_rewound: None,
             spare: None,
             held: Vec::new(),
             varies: claiming.varies,
@@ -197,10 +209,39 @@ impl Claim for DirectoryClaim {
 
     fn rewind(&mut self, generation: u64, note: bool) -> Result<Rewound, Error> {
         self.files().clear();
-        let rewound = self.directory.rewind(generation, note, self.durable);
-        // An error may come after some of them.
+        self.end_rewind()?;
+        let (before, aside) = (self.directory.generations()?, self.directory.set_aside()?);
+        let highest = before.last().max(aside.last()).copied().unwrap_or(0);
+        let rewound = self.directory.rewind(generation, self.durable);
+        if matches!(&rewound, Err(error) if !matches!(error, Error::NoSuchGeneration { .. })) {
+            // What comes next goes on from the newest of before. Where there was none, the target is it.
+            let newest = before.last().copied().unwrap_or(generation);
+            self.half_rewound = Some(HalfRewound { newest, highest });
+            if let Err(error) = self.end_rewind() {
+                warn(format!(
+                    "a rewind of {} failed, and cannot be taken back yet: {error}; until that is done, no old \
+                     generations are removed",
+                    self.directory.path.display()
+                ));
+            }
+        }
+        let rewound = rewound?;
         self.parents = self.directory.parents()?;
-        rewound
+        if note {
+            self.note_rewind(generation)?;
+        }
+        Ok(rewound)
+    }
+
+    fn end_rewind(&mut self) -> Result<bool, Error> {
+        let Some(HalfRewound { newest, highest }) = self.half_rewound else { return Ok(false) };
+        let now = self.directory.generations()?.last().copied();
+        // A save came meanwhile: it is what the program goes on from.
+        let newest = now.filter(|now| *now > highest).unwrap_or(newest);
+        self.directory.rewind(newest, self.durable)?;
+        self.parents = self.directory.parents()?;
+        self.half_rewound = None;
+        Ok(true)
     }
 
     fn note_rewind(&mut self, generation: u64) -> Result<(), Error> {

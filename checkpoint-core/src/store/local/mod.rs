@@ -224,6 +224,10 @@ impl Home for Directory {
         Ok(aside)
     }
 
+    fn last_sent(&self) -> Result<u64, Error> {
+        Ok(self.names()?.iter().filter_map(|name| name::of_mirror(name)).max().unwrap_or(0))
+    }
+
     fn rewound(&self) -> Result<Vec<u64>, Error> {
         Ok(self.files_rewound()?.into_keys().collect())
     }

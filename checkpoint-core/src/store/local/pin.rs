@@ -117,7 +117,7 @@ impl Directory {
     }
 
     /// True if a pin has this number, whatever its content.
-    pub(super) fn has_pin(&self, generation: u64) -> bool {
+    pub(crate) fn has_pin(&self, generation: u64) -> bool {
         self.disk.exists(&self.pin_of(generation))
     }
 

@@ -21,7 +21,8 @@
 //! one there. During a rewind it may be another one for a moment: an empty file for each such
 //! generation, `<20 digits>.parent-<parent>`, keeps its parent. A rewind that was cut short has lost
 //! nothing of the tree. The next start finds the notes, and takes it back, or ends it if the target is
-//! the newest by now.
+//! the newest by now. One that failed is taken back at once, and, where that fails too, before the next
+//! save. Until then nothing is removed: what was aside may be there, and retention would take it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -101,7 +102,7 @@ impl Directory {
     }
 
     /// Makes a generation the newest, see [`Claim::rewind`](crate::store::Claim::rewind).
-    pub(super) fn rewind(&self, generation: u64, note: bool, durable: bool) -> Result<Rewound, Error> {
+    pub(super) fn rewind(&self, generation: u64, durable: bool) -> Result<Rewound, Error> {
         self.check_writable()?;
         let before = self.lineage()?;
         let Lineage { there, aside, .. } = &before;
@@ -145,9 +146,6 @@ impl Directory {
         self.sync_if(durable)?;
         // This comes last: until then, a second call goes by the notes.
         self.forget_parents()?;
-        if note {
-            self.note_rewind(generation, durable)?;
-        }
         Ok(Rewound::new(generation, goes, brought_back))
     }
 
@@ -156,7 +154,7 @@ impl Directory {
     /// failure costs nothing of the tree.
     pub(super) fn end_rewind(&self, durable: bool) -> Result<Vec<OsString>, Error> {
         if let Some(newest) = self.generations()?.last()
-            && let Err(error) = self.rewind(*newest, false, durable)
+            && let Err(error) = self.rewind(*newest, durable)
         {
             warn(format!(
                 "a rewind of {} that was cut short cannot be taken back: {error}; rewind once more, to the generation \

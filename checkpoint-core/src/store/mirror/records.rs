@@ -191,6 +191,26 @@ impl Records {
         Ok(())
     }
 
+    /// Records a generation that the mirror has, and keeps while newer ones go. It is older than those
+    /// that are remembered, so none of them goes for it. On a full disk it takes the place of the
+    /// oldest, but not of the last: then it has none until the others are gone.
+    pub(super) fn note_what_stays(&self, generation: u64, likeness: &Likeness) -> Result<(), Error> {
+        if self.has(generation, likeness)? {
+            return Ok(());
+        }
+        let record = Record { generation, likeness: likeness.clone(), has_arrived: true };
+        let path = self.path(&record);
+        match self.create(None, &path) {
+            Err(error) if is_full(&error) => {
+                let records = self.all()?;
+                let [oldest, _, ..] = &records[..] else { return Ok(()) };
+                self.create(Some(oldest), &path).map_err(|_| Error::writing("create", &path, error))?;
+            }
+            created => created.map_err(|source| Error::writing("create", &path, source))?,
+        }
+        self.sync()
+    }
+
     /// Forgets the generations after this one, which the mirror gave up, and records the newest that it
     /// has left. There is a record all the time.
     pub(super) fn go_back(&self, generation: u64, left: Option<(u64, Likeness)>) -> Result<(), Error> {
@@ -292,6 +312,28 @@ mod tests {
             records.announce(generation, &likeness(generation), &there).unwrap();
         }
         assert_eq!(numbers(&records), [1, 3, 46, 47, 48, 49, 50]);
+    }
+
+    #[test]
+    fn what_stays_is_remembered_on_a_full_disk_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::default();
+        let records = Records::new(Arc::new(disk.clone()), directory.path(), Path::new("/a"));
+        let stays = |is_full: bool, generation: u64| {
+            disk.plan(is_full.then_some((0, Fault::Error(ENOSPC))));
+            records.note_what_stays(generation, &likeness(generation)).unwrap();
+            disk.plan(None);
+            numbers(&records)
+        };
+        for generation in [7, 9] {
+            records.announce(generation, &likeness(generation), &none()).unwrap();
+            records.confirm(generation, &likeness(generation)).unwrap();
+        }
+        assert_eq!(stays(false, 5), [5, 7, 9]);
+        assert_eq!(stays(false, 5), [5, 7, 9]);
+        assert_eq!(stays(true, 4), [4, 7, 9]);
+        records.go_back(3, Some((3, likeness(3)))).unwrap();
+        assert_eq!(stays(true, 2), [3], "the last one stays");
     }
 
     #[test]

@@ -8,7 +8,6 @@ use super::compare::likeness;
 use super::transfer::{Condition, examine_at};
 use crate::base::warnings::warn;
 use crate::error::Error;
-use crate::store::home::Home;
 
 impl Mirror {
     /// Removes from the mirror what its rules do not keep, once the newest is known to be whole.
@@ -52,16 +51,22 @@ impl Mirror {
     /// Removes the generations of the mirror after this one: the program gives them up.
     pub(crate) fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
         self.check()?;
-        let newer_of = |level: &dyn Home| -> Result<Vec<u64>, Error> {
-            let all = level.generations()?;
-            Ok(all.into_iter().filter(|newer| *newer > generation).collect())
-        };
-        let newer = newer_of(&**self.home())?;
+        let there = self.home().generations()?;
+        let newer: Vec<u64> = there.iter().copied().filter(|newer| *newer > generation).collect();
         // Both levels keep what is pinned: nothing is removed in vain.
-        for level in [&self.near.home, self.home()] {
-            if let Some(pinned) = level.pinned(&newer_of(&**level)?).last().copied() {
+        let mut newer_here = self.near.home.generations()?;
+        newer_here.retain(|newer| *newer > generation);
+        for (level, newer) in [(&self.near.home, &newer_here), (self.home(), &newer)] {
+            if let Some(pinned) = level.pinned(newer).last().copied() {
                 return Err(Error::NotDiscarded { path: level.location(pinned), generation: pinned });
             }
+        }
+        // Where this is cut short, the levels are known to be of one run.
+        let stays: Vec<u64> = there.into_iter().filter(|there| *there <= generation).collect();
+        if let Some(stays) = self.newest_of(&stays).filter(|_| !newer.is_empty())
+            && let Some(file) = likeness(&**self.home(), stays)?
+        {
+            self.records.note_what_stays(stays, &file)?;
         }
         let removed = newer.split_last().map_or(Ok(()), |(newest, older)| {
             // The newest goes last: where this is cut short, no older one is taken for it.

@@ -4,6 +4,13 @@
 //! record of it. If the newest of the mirror is known, the mirror is at most as far; if that of the
 //! near level is, the near level is at most as far. If neither is, each has what the other never
 //! had: two programs went on from one checkpoint, or they are two runs. No rule can choose then.
+//!
+//! A mirror may lose its newest ones. It is still at most as far if the near level has one that
+//! arrived there, and that is newer than all that the mirror has left. When that one arrived, the
+//! mirror had nothing of another run, and a program that went on from it used higher numbers. So what
+//! is given up then can only be of a program that used lower numbers since: on an older copy of the
+//! mirror that was put back, or after it had discarded the newer ones. Where that shows, by another
+//! file for the number of the newest that is left, the levels are apart.
 
 use crate::error::Error;
 
@@ -60,7 +67,16 @@ pub(super) fn standing<L: Levels>(levels: &mut L, near: &[u64], far: &[u64]) -> 
         }
         if is_recorded && newest_near < newest_far {
             // It was sent, and the near level lost it: it was damaged, and is not replaced yet.
-            return Ok(Standing::Ahead { near: Some(newest_near) });
+            match &here {
+                // It may have used a number again for what is in no other place.
+                Some(file) if has_another(levels, newest_near, file)? => {}
+                _ => return Ok(Standing::Ahead { near: Some(newest_near) }),
+            }
+            if levels.is_damaged_near(newest_near)? {
+                near.pop();
+                continue;
+            }
+            return Ok(Standing::Apart { near: newest_near, far: newest_far });
         }
         // A number that both have for two whole files is of two runs, whatever was sent before.
         if is_recorded && (at_far.is_none() || levels.is_damaged_near(newest_far)?) {
@@ -72,11 +88,16 @@ pub(super) fn standing<L: Levels>(levels: &mut L, near: &[u64], far: &[u64]) -> 
             }
             None => false,
         };
-        if is_near_known && newest_near != newest_far {
-            return Ok(match newest_near < newest_far {
-                true => Standing::Ahead { near: Some(newest_near) },
-                false => Standing::Behind,
-            });
+        if is_near_known && newest_near < newest_far {
+            return Ok(Standing::Ahead { near: Some(newest_near) });
+        }
+        if has_arrived_after(levels, &near, newest_far)? {
+            // The newest that the mirror has left is not recorded with its file: then no other may be.
+            let is_other =
+                levels.was_sent(newest_far) || at_far.is_some() && !levels.is_damaged_near(newest_far)?;
+            if !is_other {
+                return Ok(Standing::Behind);
+            }
         }
         if levels.is_damaged_far(newest_far)? || there.is_none() {
             if levels.was_sent(newest_far) && newest_near > newest_far {
@@ -93,6 +114,29 @@ pub(super) fn standing<L: Levels>(levels: &mut L, near: &[u64], far: &[u64]) -> 
             return Ok(Standing::Apart { near: newest_near, far: newest_far });
         }
     }
+}
+
+/// True if the mirror has, or was sent, another file for a generation of the near level, and never that
+/// of the near level. A damaged one of the mirror shows nothing.
+fn has_another<L: Levels>(levels: &mut L, generation: u64, near: &L::Likeness) -> Result<bool, Error> {
+    let far = levels.far(generation)?;
+    if far.as_ref() == Some(near) || levels.is_recorded(generation, near, false) {
+        return Ok(false);
+    }
+    Ok(levels.was_sent(generation) || far.is_some() && !levels.is_damaged_far(generation)?)
+}
+
+/// True if the near level has a generation after this one that the mirror acknowledged.
+fn has_arrived_after<L: Levels>(levels: &L, near: &[u64], generation: u64) -> Result<bool, Error> {
+    for newer in near.iter().copied().rev().take_while(|newer| *newer > generation) {
+        // Only files that are recorded are opened: there may be thousands.
+        if levels.was_sent(newer)
+            && levels.near(newer)?.is_some_and(|file| levels.is_recorded(newer, &file, true))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
@@ -182,6 +226,19 @@ mod tests {
             // It has another file of a number that it had sent.
             (&[(2, 'b'), (3, 'C')], &[(2, 'b'), (3, 'c')], &[(3, 'c', true)], apart(3, 3)),
             (&[(2, 'b'), (3, '!')], &[(2, 'b'), (3, 'c')], &[(3, 'c', true)], behind.clone()),
+            // A number was used again while the mirror was away.
+            (
+                &[(8, 'h'), (9, 'J')],
+                &[(8, 'h'), (9, 'i'), (10, 'k')],
+                &[(9, 'i', true), (10, 'k', true)],
+                apart(9, 10),
+            ),
+            (&[(8, 'h'), (9, 'J')], &[(10, 'k')], &[(9, 'i', true), (10, 'k', true)], apart(9, 10)),
+            (&[(8, 'h'), (9, 'J')], &[(9, 'i'), (10, 'k')], &[(10, 'k', true)], apart(9, 10)),
+            // It was not: one of the two files is damaged.
+            (&[(8, 'h'), (9, '!')], &[(8, 'h'), (9, 'i'), (10, 'k')], &[(10, 'k', true)], ahead(Some(8))),
+            (&[(8, 'h'), (9, 'i')], &[(9, '!'), (10, 'k')], &[(10, 'k', true)], ahead(Some(9))),
+            (&[(8, 'h'), (9, 'i')], &[(10, 'k')], &[(9, 'i', false), (10, 'k', true)], ahead(Some(9))),
             // Damage is no other run.
             (&[(4, 'd'), (5, 'e')], &[(4, 'd'), (5, '!')], &[], behind.clone()),
             (&[(4, 'd'), (5, '!')], &[(4, 'd'), (5, 'e')], &[], behind.clone()),
@@ -193,6 +250,17 @@ mod tests {
             (&[(4, '!')], &[(9, 'i')], &[], ahead(None)),
             // The mirror lost its newest one.
             (&[(7, 'g'), (8, 'h')], &[(5, 'e')], &[(8, 'h', true)], behind.clone()),
+            // It did so before a newer one arrived.
+            (&[(8, 'h'), (9, 'i')], &[(5, 'e')], &[(8, 'h', true)], behind.clone()),
+            (&[(8, 'h'), (9, '!')], &[(5, 'e')], &[(8, 'h', true)], behind.clone()),
+            (&[(8, 'h'), (9, 'i')], &[(5, 'e')], &[(8, 'h', false)], apart(9, 5)),
+            (&[(8, 'H'), (9, 'i')], &[(5, 'e')], &[(8, 'h', true)], apart(9, 5)),
+            // Its newest is of another program, which had the number after an older copy was put back.
+            (&[(8, 'h')], &[(5, 'E')], &[(5, 'e', true), (8, 'h', true)], apart(8, 5)),
+            (&[(8, 'h'), (9, 'i')], &[(5, 'E')], &[(5, 'e', true), (8, 'h', true)], apart(9, 5)),
+            (&[(5, 'e'), (8, 'h')], &[(5, 'E')], &[(8, 'h', true)], apart(8, 5)),
+            (&[(5, 'e'), (8, 'h')], &[(5, '!')], &[(8, 'h', true)], behind.clone()),
+            (&[(5, '!'), (8, 'h')], &[(5, 'e')], &[(8, 'h', true)], behind.clone()),
             // It did so after a restore, which recorded the older ones with the newest.
             (&[(8, 'h')], &[(4, 'd')], &[(4, 'd', true), (5, 'e', true)], behind.clone()),
             (&[(8, 'h')], &[(4, 'D')], &[(4, 'd', true), (5, 'e', true)], apart(8, 4)),

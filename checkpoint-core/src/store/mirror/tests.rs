@@ -7,19 +7,30 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use super::pace::tests::FakeClock;
 use super::*;
 use crate::container::{Compression, Source};
-use crate::store::faults::{EIO, Fault, FaultyDisk};
+use crate::store::faults::{EIO, ENOSPC, Fault, FaultyDisk};
 use crate::store::scripted::{Script, Scripted};
 use crate::store::{Directory, RealDisk, Settings, Writer};
 use crate::{CheckpointReader, Checkpointer};
 
 fn far(near: &Path, far: &Path, wanted: Wanted, per_second: Option<u64>, protection: &Protection) -> Mirror {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
-    let directory = |path| Arc::new(Directory::new(path, Arc::clone(&disk)));
-    let (home, near) = (directory(far), Near { home: directory(near), disk: Arc::clone(&disk), guard: None });
+    far_of(far, wanted, per_second, protection).reach(&near_on(near, disk), true).unwrap().0
+}
+
+fn far_of(far: &Path, wanted: Wanted, per_second: Option<u64>, protection: &Protection) -> Far {
+    let home = Arc::new(Directory::new(far, Arc::new(RealDisk::default())));
     let claiming = Claiming { durable: true, ..Claiming::default() };
-    let protection = protection.clone();
-    let far = Far { home, is_directory: true, claiming, wanted, per_second, protection };
-    far.reach(&near, true).unwrap().0
+    Far { home, is_directory: true, claiming, wanted, per_second, protection: protection.clone() }
+}
+
+/// The near level, whose records are on this disk.
+fn near_on(near: &Path, disk: Arc<dyn Disk>) -> Near {
+    Near { home: Arc::new(Directory::new(near, Arc::new(RealDisk::default()))), disk, guard: None }
+}
+
+/// A mirror that gets all, and how it stands.
+fn reached(near: &Path, far: &Path, disk: Arc<dyn Disk>) -> (Mirror, Standing) {
+    far_of(far, Wanted::All, None, &Protection::new()).reach(&near_on(near, disk), true).unwrap()
 }
 
 fn clock() -> Arc<dyn Timing> {
@@ -240,6 +251,40 @@ fn what_is_pinned_on_one_level_keeps_both_from_a_discard() {
     checkpoints.unpin(3).unwrap();
     mirror.discard_newer(1).unwrap();
     assert_eq!(mirror.home().generations().unwrap(), [1]);
+}
+
+#[test]
+fn a_discard_that_is_cut_short_sets_no_levels_apart() {
+    for error in [EIO, ENOSPC] {
+        for place in 0.. {
+            let directory = tempfile::tempdir().unwrap();
+            let (path, to) = (directory.path().join("near.ckpt"), directory.path().join("far.ckpt"));
+            let file = |path: &Path, generation: u64| path.join(format!("{generation:020}.ckpt"));
+            let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(99).open().unwrap();
+            for state in 1..=7 {
+                checkpoints.save(&state).unwrap();
+                let mut mirror = far(&path, &to, Wanted::All, None, &Protection::new());
+                mirror.update(state, true, &clock()).unwrap();
+            }
+            checkpoints.save(&8).unwrap();
+            // The mirror does not keep the target, and no record tells of what it keeps before that.
+            let gone_here = [1, 3, 4, 5, 6, 7].map(|gone| file(&path, gone));
+            gone_here.iter().chain([&file(&to, 2)]).for_each(|gone| std::fs::remove_file(gone).unwrap());
+            let faulty = FaultyDisk::default();
+            let (mut mirror, _) = reached(&path, &to, Arc::new(faulty.clone()));
+            faulty.plan(Some((place, Fault::Error(error))));
+            let outcome = mirror.discard_newer(2);
+            let is_over = faulty.asked().len() <= place;
+            faulty.plan(None);
+            drop(mirror);
+            let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
+            assert_eq!(reached(&path, &to, disk).1, Standing::Behind, "{error} {place}");
+            if is_over {
+                outcome.unwrap();
+                break;
+            }
+        }
+    }
 }
 
 /// One read of a directory gives a wrong byte once, or its drafts get one.

@@ -97,6 +97,8 @@ pub(super) struct Kept {
 pub(super) enum Fault {
     /// The operation fails with this error, and does nothing.
     Errno(i32),
+    /// All operations from this one on do.
+    Lasting(i32),
     /// The first sync of an open file from this operation on fails and loses the data; a later one
     /// of the same file reports success. The number of writes before it makes no difference.
     LosingSync,
@@ -230,6 +232,9 @@ impl SimulatedDisk {
         inner.asked += 1;
         match inner.fault {
             Some((place, Fault::Errno(errno))) if place + 1 == inner.asked => {
+                Err(io::Error::from_raw_os_error(errno))
+            }
+            Some((place, Fault::Lasting(errno))) if place < inner.asked => {
                 Err(io::Error::from_raw_os_error(errno))
             }
             #[cfg(shuttle)]

@@ -70,6 +70,36 @@ fn a_step_that_was_stopped_has_no_output_and_continues_later() {
     assert_eq!((output.unwrap(), before), (100, 0), "reused");
 }
 
+#[test]
+fn no_work_changes_files_that_older_progress_counts_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, plot) = (directory.path().join("p"), directory.path().join("plot"));
+    let run = |scene: u64, saves: bool| {
+        let pipeline = Pipeline::open(&path).unwrap();
+        let drawn = pipeline.step("draw").param("scene", &scene).produces(&plot).run(|context| {
+            fs::write(&plot, scene.to_string())?;
+            if saves {
+                context.checkpointer::<u64>()?.save(&scene)?;
+                return Err("cut".into());
+            }
+            Ok::<u64, Box<dyn StdError + Send + Sync>>(scene)
+        });
+        drawn.map(drop).map_err(|error| error.to_string())
+    };
+    run(1, true).unwrap_err();
+    // The progress cannot be listed.
+    let (progress, elsewhere) = (path.join("progress"), directory.path().join("progress"));
+    fs::rename(&progress, &elsewhere).unwrap();
+    fs::write(&progress, "").unwrap();
+    let error = run(2, false).unwrap_err();
+    assert!(error.contains(progress.to_str().unwrap()), "{error}");
+    assert_eq!(fs::read_to_string(&plot).unwrap(), "1");
+    fs::remove_file(&progress).unwrap();
+    fs::rename(&elsewhere, &progress).unwrap();
+    run(2, false).unwrap();
+    assert_eq!(fs::read_dir(&progress).unwrap().count(), 0);
+}
+
 fn shared(path: &Path) -> Pipeline {
     Pipeline::builder(path).shared(true).open().unwrap()
 }
