@@ -28,8 +28,11 @@ impl Metadata {
 
     /// Adds an entry. It replaces an earlier entry of that name.
     ///
-    /// The name `inputs that changed while the state was computed` belongs to the library: a save
-    /// with it is [`Error::InvalidSetting`](crate::Error::InvalidSetting).
+    /// Three names belong to the library, and a save with one of them is
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting):
+    /// `inputs that changed while the state was computed`,
+    /// `inputs that were written to while the state was computed`, and
+    /// `produced files at the save`.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<MetadataValue>) -> Metadata {
         self.0.insert(name.into(), value.into());

@@ -4,7 +4,9 @@
 //!         rank 0 reads the newest table
 //! gather  the table
 //!         each loads and verifies what it needs
-//! gather  a verdict: all accept it; or all go to the next older one, if a part is damaged for good
+//! gather  a verdict: all take it; or all go to the next older one, if a part is damaged for good
+//!         each opens the outputs of its state, and cuts them
+//! gather  if any member has outputs: all accept it, or the load is an error on all
 //! ```
 
 use std::io;
@@ -58,7 +60,9 @@ struct Search {
 /// The verdict of a member.
 #[derive(Serialize, Deserialize)]
 enum Found {
-    Whole,
+    Whole {
+        has_outputs: bool,
+    },
     /// Its part is broken for good, or the system does not give it.
     Damaged {
         why: String,
@@ -116,8 +120,11 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             });
             let loaded = loaded.and_then(|decoded| changed.map(|()| decoded));
             let (mine, own) = match loaded {
-                Ok(decoded) => (Ok((Some(decoded), Found::Whole)), None),
-                Err(error) if error.is_damage() => match self.left_elsewhere(&error, generation) {
+                Ok(decoded) => {
+                    let found = Found::Whole { has_outputs: !decoded.outputs.is_empty() };
+                    (Ok((Some(decoded), found)), None)
+                }
+                Err(error) if error.is_damage() => match self.left_elsewhere(&error, &candidate) {
                     Some(elsewhere) => (Err(elsewhere), None),
                     None => {
                         let found = Found::Damaged { why: error.to_string(), is_unread: error.is_unread() };
@@ -127,21 +134,26 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                 Err(error) => (Err(error), None),
             };
             let ((decoded, _), found) = self.calls.gather_about(mine, |(_, found)| match found {
-                Found::Whole => Found::Whole,
+                Found::Whole { has_outputs } => Found::Whole { has_outputs: *has_outputs },
                 Found::Damaged { why, is_unread } => {
                     Found::Damaged { why: why.clone(), is_unread: *is_unread }
                 }
             })?;
             let is_unread = found.iter().any(|found| matches!(found, Found::Damaged { is_unread: true, .. }));
+            let has_outputs = found.iter().any(|found| matches!(found, Found::Whole { has_outputs: true }));
             let damage = found.into_iter().enumerate().find_map(|(rank, found)| match found {
-                Found::Whole => None,
+                Found::Whole { .. } => None,
                 Found::Damaged { why, .. } => Some((rank, why)),
             });
             let Some((rank, why)) = damage else {
                 let Some(Decoded { state, differences, outputs }) = decoded else {
                     return Err(self.calls.lost("nothing was decoded"));
                 };
-                self.part.outputs().open(&outputs)?;
+                // All members know if one has outputs: where none has, there is nothing to agree on.
+                if has_outputs {
+                    let opened = self.part.outputs().open(&outputs);
+                    self.calls.gather(opened)?;
+                }
                 let report = LoadReport {
                     path: self.path.clone(),
                     manifest: candidate.manifest,
@@ -167,29 +179,36 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
         }
     }
 
-    /// The error of a part that is missing in a directory of this machine alone, beside older
-    /// parts: it may be on the machine on which the rank ran last. An older generation is no way
-    /// out, since the saves after it would remove the tables of the newer ones.
+    /// The error of a part that is not on this machine, and may be on the one where its rank ran
+    /// last. An older generation is no way out, since the saves after it would remove the tables of
+    /// the newer ones.
     ///
-    /// `None` if the part counts as damaged: the directory has the table too, as where all members
-    /// share it; or it has no part at all, and so no older generation is loaded.
-    fn left_elsewhere(&self, error: &Error, generation: u64) -> Option<Error> {
+    /// `None` if the part counts as damaged: its place has others, and the table is here too, as
+    /// where all members share a directory.
+    fn left_elsewhere(&self, error: &Error, candidate: &Candidate) -> Option<Error> {
         let &Error::Io { operation, ref path, ref source } = error else { return None };
-        let is_elsewhere = source.kind() == io::ErrorKind::NotFound
-            // Otherwise a power cut may have taken the part alone.
-            && self.builder.options().durable
-            && self.home.files().is_some()
-            && !self.home.has(generation)
-            && self.part.reader().home().generations().is_ok_and(|parts| !parts.is_empty());
-        is_elsewhere.then(|| {
-            let why = format!(
-                "{source}; rank {} has older parts here, in a directory of its own: start each rank on the machine \
-                 that has its part of generation {generation}, or go back to an older one by `ckpt rewind` in the \
-                 directory of rank 0",
-                self.calls.rank()
-            );
-            Error::io(operation, path, io::Error::new(source.kind(), why))
-        })
+        // With `durable(false)`, a power cut may have taken the part alone.
+        let is_missing = source.kind() == io::ErrorKind::NotFound && self.builder.options().durable;
+        if !is_missing || self.home.files().is_none() {
+            return None;
+        }
+        let Candidate { generation, table, .. } = candidate;
+        let mut places = (0..table.size).filter_map(|rank| Some((rank, self.home.member(rank).ok()?)));
+        let (rank, place) = places.find(|(_, place)| path.parent() == Some(place.path()))?;
+        let here = match place.generations() {
+            Ok(parts) if parts.is_empty() => {
+                format!("no part of rank {rank} is here: its directory is on another machine, or was removed")
+            }
+            Ok(_) if self.home.has(*generation) => return None,
+            Ok(_) => format!("rank {rank} has older parts here, in a directory of its own"),
+            Err(error) => return Some(error),
+        };
+        let why = format!(
+            "{source}; {here}: start {} ranks, each on the machine that has its part of generation {generation}, or go \
+             back to an older one by `ckpt rewind` in the directory of rank 0",
+            table.size
+        );
+        Some(Error::io(operation, path, io::Error::new(source.kind(), why)))
     }
 
     /// Records a load that all members accepted.

@@ -167,10 +167,16 @@ pub(crate) fn load<T: Checkpoint>(load: Load<'_, T>, into: Option<&mut T>) -> Re
         if on_resize.is_none() && !neither.is_empty() {
             return Err(resized(neither));
         }
-        if !layout.is_same_form && !layout.arrays.is_empty() {
-            let why = "the maps, lists, options and variants around the sharded arrays were not the same on all \
-                       processes, so another number of them cannot load it";
-            return Err(Error::Sharding { path: path.to_owned(), why: why.to_owned() });
+        // Without any block only the keys, the lengths and the variants of the others are lost. A
+        // function of the program can take these over.
+        let has_arrays = !layout.arrays.is_empty();
+        if !layout.is_same_form && (has_arrays || on_resize.is_none()) {
+            let adapted = if has_arrays { "" } else { ", or say by `on_resize` what becomes of them" };
+            let why = format!(
+                "the maps, lists, options and variants around the sharded arrays and shared values were not the same on \
+                 all processes, so another number of them cannot load it: load it with {from} processes{adapted}"
+            );
+            return Err(Error::Sharding { path: path.to_owned(), why });
         }
         targets_of_all(path, layout, &blocks)?
     } else {

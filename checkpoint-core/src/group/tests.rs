@@ -139,7 +139,9 @@ fn where_no_generation_is_whole_none_is_loaded() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("run.ckpt");
     saved(&path, 2, 2);
-    fs::remove_dir_all(path.join("ranks/000001")).unwrap();
+    for generation in 1..=2 {
+        fs::write(part(&path, 1, generation), "damage").unwrap();
+    }
     let [first, second] = loaded(&path, 2).try_into().unwrap();
     assert!(matches!(first, Err(Error::NoneUsable { .. })), "{first:?}");
     assert!(matches!(second, Err(Error::Member { rank: 0, .. })), "{second:?}");

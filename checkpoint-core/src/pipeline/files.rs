@@ -105,10 +105,19 @@ impl Files {
         let (mut seen, shows_changes) = look_for_good(&file, now)?;
         seen.hash = hash(&file)?;
         if shows_changes {
-            self.seen.insert(place, seen.clone());
-            self.knows_more = true;
+            self.note(place, seen.clone());
         }
         Ok(Look { seen, shows_changes })
+    }
+
+    /// Adds to what is remembered.
+    fn note(&mut self, place: String, seen: Seen) {
+        // Such a time has no form in a checkpoint: one file would keep all from being remembered.
+        if seen.modified < SystemTime::UNIX_EPOCH {
+            return;
+        }
+        self.seen.insert(place, seen);
+        self.knows_more = true;
     }
 
     /// True if the file of an output was made durable with its name before. Otherwise `sync` does it.
@@ -129,8 +138,7 @@ impl Files {
         }
         sync()?;
         if let Some(found) = found {
-            self.seen.insert(place, found);
-            self.knows_more = true;
+            self.note(place, found);
         }
         Ok(())
     }
@@ -277,9 +285,12 @@ pub(super) fn has_times_of_stores(_: &File) -> bool {
 impl Seen {
     /// The facts of the content as text: those that a change of the permissions or of a name keeps.
     pub(super) fn facts(&self) -> String {
-        let since = self.modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let (sign, since) = match self.modified.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => ("", since),
+            Err(early) => ("-", early.duration()),
+        };
         format!(
-            "inode {}, {} bytes, of {}.{:09}",
+            "inode {}, {} bytes, of {sign}{}.{:09}",
             self.inode,
             self.length,
             since.as_secs(),
@@ -354,6 +365,42 @@ mod tests {
         for (modified, changed) in [(990, 999), (999, 990), (2000, 990), (990, 2000)] {
             assert!(!seen(modified, changed).is_settled(now), "{modified} {changed}");
         }
+    }
+
+    /// An empty file in this directory with this time of its last change.
+    fn file_of(directory: &Path, name: &str, modified: SystemTime) -> File {
+        let file = File::create(directory.join(name)).unwrap();
+        file.set_times(std::fs::FileTimes::new().set_modified(modified)).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_file_from_before_1970_costs_no_hash_of_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p");
+        let (epoch, day) = (SystemTime::UNIX_EPOCH, Duration::from_secs(86_400));
+        let old = look(&file_of(directory.path(), "old", epoch - day)).unwrap();
+        let new = look(&file_of(directory.path(), "new", epoch + day)).unwrap();
+        let pipeline = crate::pipeline::Pipeline::open(&path).unwrap();
+        let mut files = pipeline.files();
+        files.note("old".to_owned(), old);
+        files.note("new".to_owned(), new.clone());
+        files.remember();
+        drop(files);
+        drop(pipeline);
+        let pipeline = crate::pipeline::Pipeline::open(&path).unwrap();
+        assert_eq!(pipeline.files().seen, BTreeMap::from([("new".to_owned(), new)]));
+    }
+
+    #[test]
+    fn facts_tell_times_before_1970_apart() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |seconds: u64| {
+            let modified = SystemTime::UNIX_EPOCH - Duration::from_millis(1000 * seconds + 500);
+            look(&file_of(directory.path(), "old", modified)).unwrap()
+        };
+        assert!(file(7).facts().ends_with(" of -7.500000000"), "{}", file(7).facts());
+        assert_ne!(file(7).facts(), file(8).facts());
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -586,6 +586,13 @@ impl<T, O> Builder<T, O> {
     /// reason.
     pub(crate) fn not_for_groups(&self) -> Result<(), Error> {
         let refused = |setting: &str, why| Err(Error::InvalidSetting { setting: setting.to_owned(), why });
+        if self.stamp.is_of_step() {
+            return refused(
+                "`open_group` inside of a step of a pipeline",
+                "a step goes on from checkpoints of its own that one process saves: open them by \
+                 `context.builder().open()`, or run the group without a pipeline",
+            );
+        }
         if self.branch_from.is_some() {
             return refused("branch_from", "a group cannot branch: copy the directory, with `ckpt copy`");
         }

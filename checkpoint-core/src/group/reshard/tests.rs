@@ -670,6 +670,55 @@ fn keys_of_other_members_are_never_lost() {
     assert!(error.to_string().contains("were not the same on all processes"), "{error}");
     let job = Job::save(&[state(Member(0, 2), "a"), state(Member(1, 2), "a")]);
     job.load(Member(0, 1), state(Member(0, 1), "a")).unwrap();
+    // The same where no member has any block at this save.
+    type Empty = BTreeMap<String, Option<Sharded<f64>>>;
+    let empty = |key: &str| Empty::from([(key.to_owned(), None)]);
+    let job = Job::save(&[empty("a"), empty("b")]);
+    let error = job.load(Member(0, 1), empty("a")).unwrap_err();
+    assert!(error.to_string().contains("were not the same on all processes"), "{error}");
+    assert_eq!(job.load(Member(1, 2), empty("a")).unwrap(), empty("b"));
+    // The program may say what becomes of them.
+    let on_resize: &OnResize<Empty> = &|old, state| {
+        for rank in 0..old.size() {
+            state.extend(old.load(rank)?);
+        }
+        Ok(())
+    };
+    let found = job.load_with(Member(0, 1), Some(&mut empty("a")), Some(on_resize)).unwrap();
+    assert_eq!(found, Empty::from(["a", "b"].map(|key| (key.to_owned(), None))));
+}
+
+#[test]
+fn variants_of_other_members_are_never_lost() {
+    #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    enum Phase {
+        Warm,
+        Cool,
+        Run(Shared<u64>),
+    }
+
+    impl Checkpoint for Phase {
+        const NAME: &'static str = "Phase";
+
+        fn schema(types: &mut crate::state::Types) -> crate::schema::Type {
+            crate::state::derived::<Phase>(types)
+        }
+    }
+
+    let state = |phase| (Shared(7_u64), phase);
+    let job = Job::save(&[state(Phase::Warm), state(Phase::Cool)]);
+    for member in members(1).chain(members(3)) {
+        let error = job.load(member, state(Phase::Warm)).unwrap_err();
+        assert!(matches!(error, Error::Sharding { .. }), "{error}");
+        for part in ["were not the same on all processes", "2 processes", "on_resize"] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+    assert_eq!(job.load(Member(1, 2), state(Phase::Warm)).unwrap(), state(Phase::Cool));
+    for phase in [Phase::Cool, Phase::Run(Shared(3))] {
+        let job = Job::save(&[state(phase); 2]);
+        assert_eq!(job.load(Member(2, 3), state(Phase::Warm)).unwrap(), state(phase));
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One member fails: at each operation of its disk, by a panic, or by its end.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,11 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::{loaded, run, state, step_of};
+use crate::error::OutputFault;
 use crate::group::{Group as _, GroupCheckpointer, Threads};
 use crate::schema::Type;
 use crate::state::{self, Types};
 use crate::store::faults::{Fault, FaultyDisk};
-use crate::{Checkpoint, Checkpointer, Error, Metadata, OnFailedSave, Schedule};
+use crate::{Appended, Checkpoint, Checkpointer, Error, Metadata, OnFailedSave, Schedule};
 
 const ENOENT: i32 = 2;
 const EIO: i32 = 5;
@@ -146,6 +148,44 @@ fn a_passing_failure_of_one_member_takes_none_back() {
         assert_eq!(rank == 0, matches!(error, Error::Member { rank: 1, .. }), "{error}");
         assert_eq!(group.load().unwrap(), Some(state(rank, 2)));
     });
+}
+
+#[cfg(unix)]
+#[test]
+fn an_output_that_one_member_cannot_open_fails_all_loads() {
+    let parent = tempfile::tempdir().unwrap();
+    let (path, output) = (&parent.path().join("run.ckpt"), |rank| parent.path().join(format!("{rank}.csv")));
+    let open = |member: Threads| Checkpointer::<Vec<Appended>>::builder(path).open_group(member).unwrap();
+    let load = || run(2, |member| open(member).load());
+    run(2, |member| {
+        let rank = member.rank();
+        let mut outputs = vec![Appended::at(output(rank))];
+        outputs[0].write_all(b"counted").unwrap();
+        let mut group = open(member);
+        group.save(&outputs).unwrap();
+        outputs[0].write_all(b", and not").unwrap();
+    });
+    // Another program has the file of rank 1 open.
+    let file = std::fs::File::open(output(1)).unwrap();
+    file.try_lock().unwrap();
+    let [first, second] = load().try_into().unwrap();
+    let error = second.unwrap_err();
+    assert!(matches!(error, Error::Output { fault: OutputFault::InUse, .. }), "{error}");
+    let error = first.unwrap_err();
+    assert!(matches!(error, Error::Member { rank: 1, .. }), "{error}");
+    assert!(error.to_string().contains("1.csv"), "{error}");
+    file.unlock().unwrap();
+    assert!(load().into_iter().all(|loaded| loaded.unwrap().is_some()));
+    // A member without an output waits for those that have one, and hears of them.
+    run(2, |member| {
+        let outputs = if member.rank() == 0 { Vec::new() } else { vec![Appended::at(output(7))] };
+        open(member).save(&outputs).unwrap();
+    });
+    let file = std::fs::File::open(output(7)).unwrap();
+    file.try_lock().unwrap();
+    assert!(load().into_iter().all(|loaded| loaded.is_err()));
+    drop(file);
+    assert!(load().into_iter().all(|loaded| loaded.unwrap().is_some()));
 }
 
 #[test]

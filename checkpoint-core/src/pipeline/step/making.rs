@@ -120,8 +120,9 @@ impl Step<'_> {
         self.remove_progress_of_others()?;
         let place = self.progress_place(again);
         let disk = Arc::clone(&self.pipeline.workshop.disk);
+        // Without the list, a state from before would be taken for one of this run.
         let progress = Directory::new(&self.pipeline.path().join(&place), disk).generations();
-        let earlier = Earlier::new(progress.unwrap_or_default());
+        let earlier = Earlier::new(progress.map_err(|error| self.failed(error))?);
         let before = Before::look(&self.produced).map_err(|why| self.failed(why))?;
         let users = self.pipeline.users.as_ref().map(Users::guard);
         let locks = checkpoints.guard().into_iter().chain(users).collect();

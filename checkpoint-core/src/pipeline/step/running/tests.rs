@@ -218,3 +218,44 @@ fn a_kept_file_beyond_a_limit_is_an_error_and_no_signal() {
     run(parent.path()).unwrap();
     assert_eq!(fs::metadata(parent.path().join("out.txt")).unwrap().len(), 200_000);
 }
+
+#[cfg(feature = "group")]
+#[test]
+fn a_step_opens_no_group_for_its_own_checkpoints() {
+    use crate::group::Alone;
+
+    let directory = tempfile::tempdir().unwrap();
+    let pipeline = Pipeline::open(directory.path().join("p")).unwrap();
+    let sum = pipeline.step("sum").run(|context| {
+        let error = context.builder::<u64>().open_group(Alone).unwrap_err();
+        assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
+        for part in ["open_group", "inside of a step", "context.builder().open()"] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        // The same settings open the step's own checkpoints.
+        context.builder::<u64>().open()?.save(&1)?;
+        // A group in a directory of its own is no business of the step.
+        let elsewhere = Checkpointer::<u64>::builder(directory.path().join("run.ckpt"));
+        elsewhere.open_group(Alone).map(|_| 1_u64)
+    });
+    assert_eq!(*sum.unwrap().load().unwrap(), 1);
+}
+
+#[test]
+fn progress_that_cannot_be_listed_fails_the_step() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p");
+    assert!(fit(&path, 30).0.is_err());
+    let progress = fs::read_dir(path.join("progress")).unwrap().flatten().next().unwrap().path();
+    let away = directory.path().join("away");
+    fs::rename(&progress, &away).unwrap();
+    fs::write(&progress, "no directory").unwrap();
+    let run = || Pipeline::open(&path).unwrap().step("fit").run(|_| Ok::<u64, Error>(7)).map(drop);
+    let error = run().unwrap_err();
+    assert!(matches!(&error, Error::StepFailed { step, .. } if step == "fit"), "{error}");
+    let source = StdError::source(&error).unwrap().to_string();
+    assert!(source.contains(progress.to_str().unwrap()), "{source}");
+    fs::remove_file(&progress).unwrap();
+    fs::rename(&away, &progress).unwrap();
+    assert_eq!(fit(&path, 0).1, 30);
+}
