@@ -4,8 +4,8 @@
 //! six files of 256 MiB there, and three times that of memory.
 //!
 //! Three programs take turns. In each round, the first one saves a state that has changed in every
-//! block. The other two save one that has changed in 10 % and in 1 % of the blocks, scattered, since
-//! the save that wrote the file which this one writes over.
+//! block. The other two save one that has changed in 10 % and in 1 % of the blocks, scattered,
+//! since the save that wrote the file which this one writes over.
 
 #![allow(clippy::unwrap_used, reason = "a failure ends the measurement")]
 
@@ -61,8 +61,8 @@ impl Program {
         (saved, begun.elapsed())
     }
 
-    /// Saves twice, with changes of the same blocks: the second file differs from the one that it is
-    /// written over in these alone. Returns the second save, and the number of changed bytes.
+    /// Saves twice, with changes of the same blocks: the second file differs from the one that it
+    /// is written over in these alone. Returns the second save, and the number of changed bytes.
     fn measure(&mut self) -> (Saved, Duration, usize) {
         self.round += 1;
         self.change();

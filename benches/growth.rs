@@ -3,9 +3,9 @@
 //! `cargo bench -p checkpointed-benches --bench growth -- [DIRECTORY] [--plot FILE]`: the disk to
 //! measure, and the picture (SVG) to write. It takes 2 GiB of memory and 4 GiB of disk.
 //!
-//! Each line is drawn on logarithmic axes, where a cost that grows as its cause has the slope 1, and
-//! one that does not depend on it has the slope 0. The slope is that of the line of least squares
-//! through the points from the size on where fixed costs are small.
+//! Each line is drawn on logarithmic axes, where a cost that grows as its cause has the slope 1,
+//! and one that does not depend on it has the slope 0. The slope is that of the line of least
+//! squares through the points from the size on where fixed costs are small.
 
 #![allow(clippy::unwrap_used, reason = "a failure ends the measurement")]
 

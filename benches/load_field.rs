@@ -1,7 +1,7 @@
 //! What `load_field` of 1 MiB costs in a checkpoint of 4 GiB, beside one read of as many bytes.
 //!
-//! `cargo bench -p checkpointed-benches --bench load_field [DIRECTORY]`; the directory is on the disk
-//! to measure, and has 5 GiB of space. It needs 5 GiB of memory.
+//! `cargo bench -p checkpointed-benches --bench load_field [DIRECTORY]`; the directory is on the
+//! disk to measure, and has 5 GiB of space. It needs 5 GiB of memory.
 
 #![allow(clippy::unwrap_used, reason = "a failure ends the measurement")]
 

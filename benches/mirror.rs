@@ -1,5 +1,5 @@
-//! What a mirror costs a save: the same saves without one, and while one is busy. And whether it keeps
-//! to its bandwidth.
+//! What a mirror costs a save: the same saves without one, and while one is busy. And whether it
+//! keeps to its bandwidth.
 //!
 //! `cargo bench -p checkpointed-benches --bench mirror [DIRECTORY [MIRROR]]`: the disks to measure.
 

@@ -1,5 +1,5 @@
-//! Saves that fail because the disk is full, on a real file system that is: whether the program goes on, for how long, and how
-//! room is made.
+//! Saves that fail because the disk is full, on a real file system that is: whether the program
+//! goes on, for how long, and how room is made.
 
 #![cfg(target_os = "linux")]
 
@@ -235,8 +235,8 @@ fn no_room_is_made_by_what_may_be_needed() {
     });
 }
 
-/// Checks the saves of a program that continues after two failures in a row, while no save can begin
-/// in the background.
+/// Checks the saves of a program that continues after two failures in a row, while no save can
+/// begin in the background.
 fn no_save_begins(path: &Path, state: &State, is_expected: fn(&Error) -> bool) {
     let policy = OnFailedSave::go_on().at_most_times(2);
     let mut checkpoints = builder(path, policy).background(true).open().unwrap();

@@ -206,8 +206,8 @@ fn printed(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().lines().last().unwrap_or_default().trim().to_owned()
 }
 
-/// The device has no more room for a while. The system drops what it could not write, and shows it as
-/// written.
+/// The device has no more room for a while. The system drops what it could not write, and shows it
+/// as written.
 #[test]
 fn bytes_of_a_failed_sync_are_on_the_disk_after_the_next() {
     let Some(place) = inside() else {

@@ -1,5 +1,5 @@
-//! Types of other crates whose form depends on their data, or whose serde code is at odds with itself: each comes back
-//! as it was, or is refused with the place and a way out.
+//! Types of other crates whose form depends on their data, or whose serde code is at odds with
+//! itself: each comes back as it was, or is refused with the place and a way out.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};

@@ -1,8 +1,9 @@
-//! Processes that save together and meet in a directory: killed again and again, all of them load the
-//! same step, at least the last that any of them was told is saved.
+//! Processes that save together and meet in a directory: killed again and again, all of them load
+//! the same step, at least the last that any of them was told is saved.
 //!
-//! 60 kills; `CHECKPOINTED_KILLS=4000 cargo test -p checkpointed-tests --release --test main groups:: --
-//! --nocapture` for a thousand.
+//! 60 kills;
+//! `CHECKPOINTED_KILLS=4000 cargo test -p checkpointed-tests --release --test main groups:: -- --nocapture`
+//! for a thousand.
 
 #![cfg(unix)]
 

@@ -1,6 +1,6 @@
 //! The promises of the library, one group in each file. Tests that need a process of their own run
-//! again in one (`common::once_more`). `derive` and `hostile` are programs of their own, `stack/` and
-//! `compile_errors/` packages of their own.
+//! again in one (`common::once_more`). `derive` and `hostile` are programs of their own, `stack/`
+//! and `compile_errors/` packages of their own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

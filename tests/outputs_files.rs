@@ -500,7 +500,8 @@ fn a_copy_elsewhere_leaves_a_far_output_to_its_run() {
         std::os::unix::fs::symlink(at("home"), at("linked")).unwrap();
         open("linked").load().unwrap().unwrap().advance();
     }
-    // Without the original, the copy goes on. It counts less than the original did, so the rest is kept.
+    // Without the original, the copy goes on. It counts less than the original did, so the rest is
+    // kept.
     fs::remove_dir_all(at("home")).unwrap();
     let mut chain = open("elsewhere").load().unwrap().unwrap();
     assert_files(&at("scratch"), 10);

@@ -26,7 +26,8 @@ fn nowhere() -> (tempfile::TempDir, PathBuf) {
     (parent, path)
 }
 
-/// Four steps, of which each takes the output of the one before. Returns which of them were run, and the result.
+/// Four steps, of which each takes the output of the one before. Returns which of them were run,
+/// and the result.
 struct Four {
     factor: f64,
     offset: f64,
@@ -582,7 +583,8 @@ fn a_hundred_kills_repeat_no_step_and_change_no_result() {
     }
 }
 
-/// `cargo test -p checkpointed-tests --release --test main pipeline:: -- --ignored --nocapture` prints how long it takes.
+/// `cargo test -p checkpointed-tests --release --test main pipeline:: -- --ignored --nocapture`
+/// prints how long it takes.
 #[test]
 #[ignore = "it measures, and takes 256 MiB"]
 fn how_long_the_reuse_of_a_large_output_takes() {
@@ -599,7 +601,8 @@ fn how_long_the_reuse_of_a_large_output_takes() {
     println!("reused in {:?} (median of 21, most {:?})", times[10], times[20]);
 }
 
-/// `cargo test -p checkpointed-tests --release --test main pipeline:: -- --ignored --nocapture` prints how long it takes.
+/// `cargo test -p checkpointed-tests --release --test main pipeline:: -- --ignored --nocapture`
+/// prints how long it takes.
 #[test]
 #[ignore = "it measures"]
 fn how_long_the_reuse_of_a_thousand_steps_takes() {

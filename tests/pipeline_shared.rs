@@ -52,7 +52,8 @@ fn a_program_that_others_run_too() {
         declared.run(|context| {
             let alone = File::create(directory.join(format!("lock {step}")))?;
             if alone.try_lock().is_err() {
-                // A process that is killed gives its locks back one by one. One that lives finishes the step.
+                // A process that is killed gives its locks back one by one. One that lives finishes
+                // the step.
                 alone.lock()?;
                 let done = fs::read_to_string(directory.join("done")).unwrap_or_default();
                 if done.lines().any(|done| done == step.to_string()) {
@@ -207,7 +208,8 @@ fn a_process_that_waits_in_parallel_runs_other_steps() {
     let (other_ran, waits) = mpsc::channel::<()>();
     let waits = Mutex::new(waits);
     thread::scope(|scope| {
-        // As many steps as the second process may run at a time are taken until it has run one more.
+        // As many steps as the second process may run at a time are taken until it has run one
+        // more.
         let busy = (0..processors).map(|number| {
             let (first, begun, waits) = (&first, begun.clone(), &waits);
             scope.spawn(move || {

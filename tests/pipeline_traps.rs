@@ -299,7 +299,8 @@ fn a_damaged_output_is_set_aside_and_made_again() {
     assert!(!listed[0].path.exists() && file_of(&folder, 3).exists());
 }
 
-/// Runs a step with this parameter, and another one, under a command. Returns the value of the step.
+/// Runs a step with this parameter, and another one, under a command. Returns the value of the
+/// step.
 fn commanded(path: &Path, parameter: u64, command: fn(Pipeline) -> Pipeline) -> Result<u64, Error> {
     let pipeline = command(Pipeline::open(path)?);
     let first = pipeline.step("first").param("x", &parameter).run(|_| Ok::<u64, Error>(parameter))?;

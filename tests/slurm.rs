@@ -92,8 +92,8 @@ struct Submission<'c> {
 }
 
 impl<'c> Submission<'c> {
-    /// A job of examples/slurm.sh with this shell script as its program. What it prints does not pass
-    /// through srun, which may end before it has copied the last lines.
+    /// A job of examples/slurm.sh with this shell script as its program. What it prints does not
+    /// pass through srun, which may end before it has copied the last lines.
     fn of(cluster: &'c Cluster, program: &str) -> Submission<'c> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("program");
@@ -208,8 +208,8 @@ impl Job<'_> {
         self.waits(text, || self.log().contains(text));
     }
 
-    /// Checks that its program saved at its end. A second signal may end it just before it says so; it
-    /// then ends with the code of its run, which has saved.
+    /// Checks that its program saved at its end. A second signal may end it just before it says so;
+    /// it then ends with the code of its run, which has saved.
     fn saved_at_its_end(&self, how: &str) {
         let log = self.log();
         let said = [": saved at epoch", "exit code 75", "TERM\n"];

@@ -121,8 +121,8 @@ mv pid ready
 while :; do sleep 0.01; done
 "#;
 
-/// Slurm sends SIGTERM to the script and to its program at once. Bash 5.2 then loses the code of the
-/// program in one run of fifty.
+/// Slurm sends SIGTERM to the script and to its program at once. Bash 5.2 then loses the code of
+/// the program in one run of fifty.
 #[test]
 fn a_program_that_ends_during_a_trap_goes_back() {
     if !has("bash") {

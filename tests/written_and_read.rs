@@ -1,4 +1,5 @@
-//! What a type's `Serialize` writes is what its `Deserialize` reads, or it is refused when it is saved.
+//! What a type's `Serialize` writes is what its `Deserialize` reads, or it is refused when it is
+//! saved.
 //!
 //! The types are as another crate may have them: with serde's own derives, or written by hand.
 

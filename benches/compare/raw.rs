@@ -17,8 +17,8 @@ pub(crate) const COPY: &str = "warm memcpy";
 /// old bytes. A copy as short as one of many arrays does not get this.
 pub(crate) const COPY_PIECES: &str = "warm memcpy, in pieces of 1 MiB";
 pub(crate) const OVERWRITE: &str = "raw: O_DIRECT overwrite + fdatasync";
-/// The true limit. The system passes a huge page to the disk in one request, and as many small pages
-/// in several.
+/// The true limit. The system passes a huge page to the disk in one request, and as many small
+/// pages in several.
 pub(crate) const OVERWRITE_HUGE: &str = "raw: O_DIRECT overwrite from huge pages + fdatasync";
 pub(crate) const NEW_FILE: &str = "raw: new file + write + fsync";
 pub(crate) const READ_WARM: &str = "raw: read into warm memory";

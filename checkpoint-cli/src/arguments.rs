@@ -11,9 +11,9 @@ use crate::output::{Output, Verdict};
 
 /// Look inside the checkpoints of any program that uses the `checkpointed` library.
 ///
-/// Only these commands change a directory: prune (without --dry-run), rewind, pin, unpin, redo, halt
-/// and requeue. Copy, branch, import and export only make new files; mirror makes them at its destination,
-/// and small records in the directory.
+/// Only these commands change a directory: prune (without --dry-run), rewind, pin, unpin, redo,
+/// halt and requeue. Copy, branch, import and export only make new files; mirror makes them at its
+/// destination, and small records in the directory.
 #[derive(Debug, Parser)]
 #[command(name = "ckpt", version, after_long_help = EXIT_CODES)]
 pub(crate) struct Arguments {

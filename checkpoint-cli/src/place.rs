@@ -1,7 +1,8 @@
 //! The places that a command line names: directories, and URLs of object stores.
 //!
 //! This package has no store itself, so that it builds quickly. The package
-//! `checkpointed-object-store` has a `ckpt` that passes its stores to [`run_with`](crate::run_with).
+//! `checkpointed-object-store` has a `ckpt` that passes its stores to
+//! [`run_with`](crate::run_with).
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -64,8 +65,8 @@ pub(crate) fn directory(path: &Path) -> Result<&Path, Failure> {
     }
 }
 
-/// The path of a directory or a file of this machine, for a command that makes it or changes it in a
-/// way that a store has not.
+/// The path of a directory or a file of this machine, for a command that makes it or changes it in
+/// a way that a store has not.
 pub(crate) fn local(path: &Path) -> Result<&Path, Failure> {
     match url(path) {
         Some(url) => Err(Failure::NotLocal { url: url.to_owned() }),

@@ -291,9 +291,9 @@ impl Scopes {
         Ok(Scope { depth: self.stack.frames.len(), scopes: self, restored, variables: PhantomData })
     }
 
-    /// Returns the reason to stop, like [`Checkpointer::should_stop`], once the variables are saved:
-    /// [`save_if_due`](Scope::save_if_due) finds the reason, saves, and only then this function
-    /// returns it. So a loop that saves in each turn loses nothing.
+    /// Returns the reason to stop, like [`Checkpointer::should_stop`], once the variables are
+    /// saved: [`save_if_due`](Scope::save_if_due) finds the reason, saves, and only then this
+    /// function returns it. So a loop that saves in each turn loses nothing.
     ///
     /// A function that asks again, and has not called a function that saves meanwhile, gets the
     /// reason at once. Save before [`finish`](Scopes::finish) then, or it is an error.
@@ -431,8 +431,8 @@ impl Scopes {
         Err(Error::OtherScope { outer: self.active(), entered, expected })
     }
 
-    /// True, once for each scope, on the way back to a scope inside of it. A program that does not go
-    /// there would never save.
+    /// True, once for each scope, on the way back to a scope inside of it. A program that does not
+    /// go there would never save.
     fn may_pass(&mut self) -> bool {
         let is_on_the_way = !self.restored.is_empty();
         let frame = self.stack.frames.last_mut().filter(|_| is_on_the_way);
@@ -546,9 +546,9 @@ impl<T: Checkpoint> Scope<'_, T> {
 
     /// Saves if the [`Schedule`](crate::Schedule) says so, or if the program is to stop.
     ///
-    /// After a restart the program comes back to the scope inside of which the checkpoint was saved.
-    /// On the way there, each scope may call this once without a save: all that there is to save is in
-    /// that checkpoint. A reason to stop counts as saved then.
+    /// After a restart the program comes back to the scope inside of which the checkpoint was
+    /// saved. On the way there, each scope may call this once without a save: all that there is to
+    /// save is in that checkpoint. A reason to stop counts as saved then.
     ///
     /// # Errors
     /// Those of [`save`](Scope::save).
@@ -573,8 +573,8 @@ impl<T: Checkpoint> Scope<'_, T> {
         Ok(decision)
     }
 
-    /// Leaves the scopes inside this one that were forgotten (`mem::forget`) instead of dropped: the
-    /// compiler proves that they are used no more.
+    /// Leaves the scopes inside this one that were forgotten (`mem::forget`) instead of dropped:
+    /// the compiler proves that they are used no more.
     fn leave_forgotten(&mut self) {
         self.scopes.stack.frames.truncate(self.depth);
     }
@@ -601,8 +601,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     ///
     /// # Errors
     /// Those of `work`, [`Error::Encode`], and [`Error::ScopeNotKept`] if the last
-    /// [`keep`](Scope::keep) failed. [`Error::InvalidSetting`] if work of this name is done already:
-    /// this one would get its result.
+    /// [`keep`](Scope::keep) failed. [`Error::InvalidSetting`] if work of this name is done
+    /// already: this one would get its result.
     pub fn once<R: Checkpoint, E: From<Error>>(
         &mut self,
         name: &str,

@@ -1,5 +1,5 @@
-//! `#[checkpointed(owned = "State")]`: a struct of references, which is saved, and the state that owns
-//! its parts, which is loaded.
+//! `#[checkpointed(owned = "State")]`: a struct of references, which is saved, and the state that
+//! owns its parts, which is loaded.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote};
@@ -21,8 +21,8 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// `None` if the argument is not there, or if the arguments are malformed: then the derive shows
-    /// the errors.
+    /// `None` if the argument is not there, or if the arguments are malformed: then the derive
+    /// shows the errors.
     pub(crate) fn parse(arguments: &TokenStream) -> Option<Arguments> {
         let parser = Punctuated::<Meta, Token![,]>::parse_terminated;
         let all = syn::parse::Parser::parse2(parser, arguments.clone()).ok()?;

@@ -196,7 +196,8 @@ fn source(size: u64, y: u64, x: u64) -> Option<f64> {
     inside.map(|(_, _, temperature)| *temperature)
 }
 
-/// True if a point is in a disc. Centre (row, column) and radius are fractions of the plate's width.
+/// True if a point is in a disc. Centre (row, column) and radius are fractions of the plate's
+/// width.
 fn is_in_disc(size: u64, y: u64, x: u64, centre: [f64; 2], radius: f64) -> bool {
     let position = |place: u64| place as f64 / (size - 1) as f64;
     (position(y) - centre[0]).hypot(position(x) - centre[1]) <= radius

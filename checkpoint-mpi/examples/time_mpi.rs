@@ -5,8 +5,8 @@
 //! mpirun -n 4 time_mpi --bytes 67108864 --saves 0 --dir PATH   # a restart
 //! ```
 //!
-//! With `--background 1` the time of a save is that for which the program waits. A save by hand is a
-//! new file, a write, an `fsync` and a rename, by each rank alone.
+//! With `--background 1` the time of a save is that for which the program waits. A save by hand is
+//! a new file, a write, an `fsync` and a rename, by each rank alone.
 
 use std::error::Error;
 use std::fs::{self, File};

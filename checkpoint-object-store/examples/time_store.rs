@@ -1,13 +1,13 @@
-//! What a save to a store of S3 costs, beside one PUT of the same bytes by `object_store`: the time,
-//! the time on processors, and the memory. `benches/stores.sh` starts servers, and runs it.
+//! What a save to a store of S3 costs, beside one PUT of the same bytes by `object_store`: the
+//! time, the time on processors, and the memory. `benches/stores.sh` starts servers, and runs it.
 //!
 //! ```text
 //! cargo run --release --example time_store -- --url s3://bucket/prefix [--mib 256] [--rounds 9]
 //! ```
 //!
 //! Credentials and the server come from the environment, by the names of `object_store`. It needs
-//! Linux (`/proc`). What it writes is in a place of its own below the prefix. It removes that at the
-//! end.
+//! Linux (`/proc`). What it writes is in a place of its own below the prefix. It removes that at
+//! the end.
 
 use std::error::Error;
 use std::fs;
@@ -168,7 +168,8 @@ impl Beside {
     }
 }
 
-/// Measures saves beside PUTs. Each goes first in every other round. The first round is not counted.
+/// Measures saves beside PUTs. Each goes first in every other round. The first round is not
+/// counted.
 fn beside(raw: &Raw, place: &str, numbers: usize, rounds: usize) -> Outcome<Beside> {
     let builder = Checkpointer::<Vec<u64>>::builder_in(ObjectHome::from_url(place)?);
     let mut checkpoints = builder.open()?;

@@ -58,9 +58,9 @@ impl ObjectClaim {
         Ok(ObjectClaim { session, home, guard, bytes: 0 })
     }
 
-    /// Removes what was noted: what no pin keeps meanwhile, and nothing if a later run has the place.
-    /// Then the claim does not stand any more. An object that could not be removed before is left
-    /// out until its turn comes. An error means that one is still there.
+    /// Removes what was noted: what no pin keeps meanwhile, and nothing if a later run has the
+    /// place. Then the claim does not stand any more. An object that could not be removed before is
+    /// left out until its turn comes. An error means that one is still there.
     fn flush(&mut self) -> io::Result<()> {
         if !self.session.state().is_removal_due() {
             self.bytes = 0;
@@ -113,8 +113,8 @@ impl ObjectClaim {
         generations.next().map_or(Ok(()), |(_, why)| Err(why))
     }
 
-    /// Removes what was noted, and tells if a generation is gone then: a pin may have come before, or
-    /// another run.
+    /// Removes what was noted, and tells if a generation is gone then: a pin may have come before,
+    /// or another run.
     fn flush_with(&mut self, generation: u64) -> io::Result<bool> {
         self.flush()?;
         if let Some(by) = self.session.state().taken_by.clone() {
@@ -225,8 +225,8 @@ impl Claim for ObjectClaim {
         }
     }
 
-    /// What was removed is tried again at once, and looked for at the store: this run does not see it
-    /// any more, and the next one would.
+    /// What was removed is tried again at once, and looked for at the store: this run does not see
+    /// it any more, and the next one would.
     fn end_removals_after(&mut self, generation: u64, but: Option<u64>) -> Result<(), Error> {
         for ((number, _), removal) in &mut self.session.state().removed {
             if *number > generation {

@@ -115,8 +115,8 @@ impl ObjectHome {
     /// which the program runs. Nothing is requested yet.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] where the URL, or a setting of the environment, is invalid, or this
-    /// package was built without the feature of the store.
+    /// [`Error::InvalidSetting`] where the URL, or a setting of the environment, is invalid, or
+    /// this package was built without the feature of the store.
     pub fn from_url(url: &str) -> Result<ObjectHome, Error> {
         Options::default().from_url(url)
     }

@@ -247,8 +247,8 @@ impl Session {
     }
 
     /// Creates a claim where there is none, by this number of requests at the same time. Where two
-    /// succeed, the server looks first, and writes then: no claim means anything. Or a later run has
-    /// removed what the first of them created.
+    /// succeed, the server looks first, and writes then: no claim means anything. Or a later run
+    /// has removed what the first of them created.
     fn create(&self, epoch: u64, claimed: &Claimed, requests: usize, attempt: u32) -> Result<Created, Error> {
         let key = self.place.claim_key(epoch);
         let failed = |source| not_written("claim", &self.place.location(&key), source);
@@ -422,9 +422,9 @@ impl State {
         self.removed.values().any(|removal| removal.at <= self.removals)
     }
 
-    /// True for an object of a former run that came after this one had claimed the place. Such a run
-    /// finds the claim once its object is there, so no program was told that it counts. Others, as
-    /// those without an epoch, a user has put there.
+    /// True for an object of a former run that came after this one had claimed the place. Such a
+    /// run finds the claim once its object is there, so no program was told that it counts. Others,
+    /// as those without an epoch, a user has put there.
     fn is_late(&self, (number, epoch): (u64, u64)) -> bool {
         let (newest, last) = self.before;
         (1..self.first).contains(&epoch) && newest < number && number <= last

@@ -4,8 +4,9 @@
 //! cargo run --release -p checkpointed-examples --example crawler -- --pages 20000
 //! ```
 //!
-//! Kill it, stop it by ctrl+c, or give it little time (`CHECKPOINT_DEADLINE=5s`), and start the same
-//! command again: the last line is the same. A page whose fetch was cut short stays in the frontier.
+//! Kill it, stop it by ctrl+c, or give it little time (`CHECKPOINT_DEADLINE=5s`), and start the
+//! same command again: the last line is the same. A page whose fetch was cut short stays in the
+//! frontier.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;

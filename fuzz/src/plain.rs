@@ -1,6 +1,6 @@
 //! A fuzz target without a fuzzer. It runs a number of inputs of random bytes, or as many as fit
-//! into a number of seconds; or one input, given in hexadecimal. It needs no special compiler, and a
-//! failure names the input.
+//! into a number of seconds; or one input, given in hexadecimal. It needs no special compiler, and
+//! a failure names the input.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic, as in the targets")]
 

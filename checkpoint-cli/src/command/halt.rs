@@ -92,8 +92,8 @@ fn has_successor(new: &[Record]) -> bool {
     new.iter().any(|record| matches!(record.event, Event::Start { .. }))
 }
 
-/// The end of the run that was asked, which is the first one: a program that is started again at once
-/// may have recorded its own.
+/// The end of the run that was asked, which is the first one: a program that is started again at
+/// once may have recorded its own.
 fn first_end(new: Vec<Record>) -> Option<End> {
     let is_of_successor = |record: &Record| matches!(record.event, Event::Start { .. } | Event::Died { .. });
     new.into_iter().take_while(|record| !is_of_successor(record)).find_map(|record| match record.event {

@@ -23,8 +23,8 @@ pub(crate) struct Arguments {
     /// The format of the file; without it, its name tells
     #[arg(long, value_enum)]
     from: Option<Format>,
-    /// The schema that the program prints, by `ExpectedSchema::of::<State>()`: the checkpoint gets the
-    /// name and the versions of its state, and what a load would make of it is shown
+    /// The schema that the program prints, by `ExpectedSchema::of::<State>()`: the checkpoint gets
+    /// the name and the versions of its state, and what a load would make of it is shown
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
     /// Put the values under this field of the state, such as model/encoder

@@ -54,8 +54,8 @@ pub(crate) fn read(path: &Path, format: Format, is_flat: bool) -> Result<Importe
     }
 }
 
-/// Puts values with names such as `layers.0.weight` or `layers/0/weight` into each other. Names that
-/// count from 0 make a list.
+/// Puts values with names such as `layers.0.weight` or `layers/0/weight` into each other. Names
+/// that count from 0 make a list.
 fn nest(values: Vec<(String, Imported)>, is_flat: bool) -> Result<Imported, String> {
     let mut root = Branch::default();
     for (name, value) in values {

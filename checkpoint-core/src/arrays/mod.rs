@@ -161,7 +161,8 @@ impl Kind {
         }
         match (Kind::of_rows(rows, header, bytes)?, wanted) {
             (found, None) => Some(found),
-            // Numbers of one schema can have two types: serde writes a complex number as two floats.
+            // Numbers of one schema can have two types: serde writes a complex number as two
+            // floats.
             (found, Some(kind)) => found.has_the_bytes_of(&kind).then_some(kind),
         }
     }

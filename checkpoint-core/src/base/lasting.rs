@@ -1,7 +1,7 @@
 //! Values of a thread that the end of the thread does not destroy.
 //!
-//! Other values of the thread may hold a checkpointer, which works while it is dropped: a value that
-//! is destroyed before them would make that a panic, and such a panic ends the process.
+//! Other values of the thread may hold a checkpointer, which works while it is dropped: a value
+//! that is destroyed before them would make that a panic, and such a panic ends the process.
 
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;

@@ -1,4 +1,5 @@
-//! The base of every layer: the machine, memory, threads, panics, callbacks, warnings, text and times.
+//! The base of every layer: the machine, memory, threads, panics, callbacks, warnings, text and
+//! times.
 
 pub(crate) mod callback;
 pub(crate) mod hashed;

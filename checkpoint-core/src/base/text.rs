@@ -102,8 +102,8 @@ pub(crate) fn listed(names: &[&str]) -> String {
     list
 }
 
-/// The number of letters to add, remove or replace that make one name the other. Of long names, only
-/// the beginning counts.
+/// The number of letters to add, remove or replace that make one name the other. Of long names,
+/// only the beginning counts.
 ///
 /// Source: V. Levenshtein, Soviet Physics Doklady 10 (1966).
 pub(crate) fn distance(one: &str, other: &str) -> usize {

@@ -10,8 +10,8 @@ use crate::base::panics::caught;
 /// The pause.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A thread that wakes tasks after a pause. It starts with the first, waits while there is none, and
-/// ends when this is dropped.
+/// A thread that wakes tasks after a pause. It starts with the first, waits while there is none,
+/// and ends when this is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Ticker(Option<Thread>);
 

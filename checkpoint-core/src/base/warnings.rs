@@ -57,8 +57,8 @@ thread_local! {
     static WAITING: Lasting<Vec<(Option<Warnings>, Warning)>> = const { lasting::nothing() };
 }
 
-/// While it lives, the warnings of this thread wait: it has a lock that the program's own code, which
-/// takes them, may need.
+/// While it lives, the warnings of this thread wait: it has a lock that the program's own code,
+/// which takes them, may need.
 pub(crate) struct Held {
     /// False inside of another one.
     is_first: bool,

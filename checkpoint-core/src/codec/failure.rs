@@ -36,8 +36,8 @@ impl Failure {
         self
     }
 
-    /// Keeps the first failure in `first`, and returns a copy of its sentence. The copy passes through
-    /// the type's own code, which may drop it.
+    /// Keeps the first failure in `first`, and returns a copy of its sentence. The copy passes
+    /// through the type's own code, which may drop it.
     #[cold]
     pub(crate) fn noted(self, first: &mut Option<Failure>) -> Failure {
         if first.is_some() {

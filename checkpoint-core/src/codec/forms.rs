@@ -1,8 +1,8 @@
-//! The schema of the program as a table. The writer walks through it in step with the values that it
-//! is given.
+//! The schema of the program as a table. The writer walks through it in step with the values that
+//! it is given.
 //!
-//! A [`Form`] is the meaning of the bytes of a value to a reader. It has no names of structs, and no
-//! wrappers, because they take no space.
+//! A [`Form`] is the meaning of the bytes of a value to a reader. It has no names of structs, and
+//! no wrappers, because they take no space.
 
 mod expected;
 mod name;
@@ -18,8 +18,8 @@ use crate::schema::Element;
 #[cfg(test)]
 use crate::schema::{Schema, Type};
 
-/// A place in the table. From [`Id::FREE`] on, it is a part that is observed, because the schema does
-/// not describe it.
+/// A place in the table. From [`Id::FREE`] on, it is a part that is observed, because the schema
+/// does not describe it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Id(pub(super) u32);
 
@@ -262,8 +262,8 @@ impl Forms {
         words.to_owned()
     }
 
-    /// True if rows of this kind fit a form. Passes the first part with an unknown form to `observe`,
-    /// with the remaining dimensions.
+    /// True if rows of this kind fit a form. Passes the first part with an unknown form to
+    /// `observe`, with the remaining dimensions.
     pub(super) fn fits(&self, id: Id, kind: &Kind, observe: &mut dyn FnMut(Id, &[u64])) -> bool {
         self.fits_rows(id, (kind.inner, kind.element), false, observe)
     }

@@ -4,8 +4,8 @@
 //! `Serialize` and `Deserialize` of a type are generic over the format. Some implementations are of
 //! this library. They must know if the other side is of this library too, without a bound that a
 //! user's type would have to meet. So each side looks at the type of the other by [`typeid`], which
-//! takes types with lifetimes, unlike `TypeId`. It takes two types that differ in lifetimes alone for
-//! the same. That is harmless, because no value of the one is made from the other.
+//! takes types with lifetimes, unlike `TypeId`. It takes two types that differ in lifetimes alone
+//! for the same. That is harmless, because no value of the one is made from the other.
 //!
 //! | question | asked by | consequence of yes |
 //! |---|---|---|
@@ -17,10 +17,10 @@
 //! | [`arrays::visitor_reads`](crate::arrays::visitor_reads) | the readers, of a visitor | it makes a `Vec` of numbers: it is given one |
 //!
 //! Names that begin with a zero byte replace methods that serde lacks; no type has such a name. A
-//! newtype of the name [`arrays::ROWS`](crate::arrays::ROWS) is a sequence with a visitor that makes a
-//! `Vec`. [`arrays::Whole`](crate::arrays::Whole) is an array that passes through `collect_seq`
-//! disguised as an empty sequence of bytes. Only the codec of this library gets these: each is behind
-//! a question above, so another format never sees one.
+//! newtype of the name [`arrays::ROWS`](crate::arrays::ROWS) is a sequence with a visitor that
+//! makes a `Vec`. [`arrays::Whole`](crate::arrays::Whole) is an array that passes through
+//! `collect_seq` disguised as an empty sequence of bytes. Only the codec of this library gets
+//! these: each is behind a question above, so another format never sees one.
 
 use super::Reader;
 use super::writer::Place;

@@ -1,12 +1,13 @@
-//! The bytes of everything but arrays: those of bincode 1 with integers of fixed width, little-endian.
+//! The bytes of everything but arrays: those of bincode 1 with integers of fixed width,
+//! little-endian.
 //!
-//! Values without parts are in [`leaves`], and bincode reads them. This module adds the rest, so that
-//! all that is written can be read again, and no forged length makes a load run for ever:
+//! Values without parts are in [`leaves`], and bincode reads them. This module adds the rest, so
+//! that all that is written can be read again, and no forged length makes a load run for ever:
 //!
-//! - The writer compares the values of a type's `Serialize` with the schema, which tells the reads of
-//!   its `Deserialize` ([`forms`]). It compares variants by their names, fields by names and number,
-//!   and values without parts by their types. A difference is refused at the save. Written values
-//!   complete a schema that does not describe them ([`observed`]).
+//! - The writer compares the values of a type's `Serialize` with the schema, which tells the reads
+//!   of its `Deserialize` ([`forms`]). It compares variants by their names, fields by names and
+//!   number, and values without parts by their types. A difference is refused at the save. Written
+//!   values complete a schema that does not describe them ([`observed`]).
 //! - A field that `skip_serializing_if` leaves out would shift everything after it. It is refused.
 //! - A sequence that does not know its length in advance gets it at its end.
 //! - All sequences together announce no more elements than there are bytes, plus an allowance for
@@ -55,8 +56,8 @@ const OUT_OF_BAND: u64 = u64::MAX;
 type Result<T> = std::result::Result<T, Failure>;
 
 /// Appends the encoding of `value`, and gives its arrays to `arrays`. The value will be read in
-/// `forms`. Returns the observed forms of the parts with unknown forms. After an error, `into` is as
-/// before.
+/// `forms`. Returns the observed forms of the parts with unknown forms. After an error, `into` is
+/// as before.
 ///
 /// # Errors
 /// Fails if the value's own `Serialize` fails, or writes a value that could not be read again. The
@@ -89,8 +90,9 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
     result
 }
 
-/// Decodes a value from all of `bytes`, with its arrays from `arrays`. The value is in a box, because
-/// it may be too large for the stack of the caller. `room` is the need of its types on the stack.
+/// Decodes a value from all of `bytes`, with its arrays from `arrays`. The value is in a box,
+/// because it may be too large for the stack of the caller. `room` is the need of its types on the
+/// stack.
 ///
 /// # Errors
 /// Fails if the bytes are not the encoding of a `T`.

@@ -60,8 +60,8 @@ pub(super) fn end(around: Forms) -> Forms {
     NOTED.replace(around)
 }
 
-/// The place of values in a field, by the names on the way to them. All elements of a sequence are at
-/// one place.
+/// The place of values in a field, by the names on the way to them. All elements of a sequence are
+/// at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place(u64);
 

@@ -1,8 +1,8 @@
 //! Observes the form of parts that the schema does not describe, because no sample of them could be
 //! made.
 //!
-//! Each such part is observed while it is written. A form that all values share completes the schema
-//! of that file. A form that depends on the data stays unknown.
+//! Each such part is observed while it is written. A form that all values share completes the
+//! schema of that file. A form that depends on the data stays unknown.
 
 use std::collections::BTreeMap;
 

@@ -192,8 +192,8 @@ impl Parts {
 
 /// The place within a value with parts that is being written. Frames make the path of an array.
 ///
-/// It is one number, because it goes with each value: the number of the part, and above it the place
-/// of its name.
+/// It is one number, because it goes with each value: the number of the part, and above it the
+/// place of its name.
 #[derive(Clone, Copy)]
 pub(super) struct Frame(u64);
 
@@ -336,8 +336,8 @@ impl Fixed<'_, '_> {
 }
 
 impl Writer<'_> {
-    /// The form of a part of a product whose parts have no entries. A part beyond the last entry has
-    /// no form; the number of parts is refused at the end.
+    /// The form of a part of a product whose parts have no entries. A part beyond the last entry
+    /// has no form; the number of parts is refused at the end.
     #[inline(never)]
     fn unlisted(&mut self, source: Source, number: u32) -> Expected {
         match source {

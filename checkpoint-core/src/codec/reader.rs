@@ -16,9 +16,9 @@ use crate::schema::Element;
 /// Reads values, and counts the elements that lengths announce.
 ///
 /// A type may pass over a failure, and take a default for a value that it could not read. It then
-/// reads on, so the reader must be at the start of the next value. That holds after a value that was
-/// read whole, and that its visitor then refused. Every other failure is kept, and all that was read
-/// is worthless.
+/// reads on, so the reader must be at the start of the next value. That holds after a value that
+/// was read whole, and that its visitor then refused. Every other failure is kept, and all that was
+/// read is worthless.
 ///
 /// Visitors borrow from the input, or from the arena, which keeps the bytes of arrays.
 pub(crate) struct Reader<'de, 'a> {
@@ -91,7 +91,8 @@ impl<'de, 'a> Reader<'de, 'a> {
         }
     }
 
-    /// Gives the whole array to a `Vec`, and its rows one by one to any other visitor of a sequence.
+    /// Gives the whole array to a `Vec`, and its rows one by one to any other visitor of a
+    /// sequence.
     fn read_array<V: Visitor<'de>>(
         &mut self,
         array: Reference,

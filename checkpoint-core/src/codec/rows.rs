@@ -1,7 +1,7 @@
 //! The rows of an array one by one, for a visitor that is not a `Vec`'s.
 //!
-//! Each row is given as the array's own type, and as nothing else. A visitor that wants another type
-//! refuses them. A visitor that wants text, bytes or a length never takes the numbers for one.
+//! Each row is given as the array's own type, and as nothing else. A visitor that wants another
+//! type refuses them. A visitor that wants text, bytes or a length never takes the numbers for one.
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;

@@ -1,10 +1,10 @@
 //! Room on the stack for values inside each other, whatever stack the program calls from.
 //!
 //! The writer and the reader recurse as deep as the value, through code that serde generates. A
-//! stack that overflows ends the process. So the codec looks at the rest of the stack, and continues
-//! on a new piece of it if little is left. The need of one level depends on the size of the types:
-//! each of serde's functions has the value that it reads on its own part of the stack, once or
-//! several times.
+//! stack that overflows ends the process. So the codec looks at the rest of the stack, and
+//! continues on a new piece of it if little is left. The need of one level depends on the size of
+//! the types: each of serde's functions has the value that it reads on its own part of the stack,
+//! once or several times.
 
 use crate::base::limits::LEVELS_BETWEEN_LOOKS;
 
@@ -47,8 +47,8 @@ impl Room {
         Room { bytes: needed(bytes), mask }
     }
 
-    /// True if a look at the stack and at the depth is due before a value of this number of bytes. It
-    /// is due at a depth of [`VALUE_DEPTH`](crate::base::limits::VALUE_DEPTH).
+    /// True if a look at the stack and at the depth is due before a value of this number of bytes.
+    /// It is due at a depth of [`VALUE_DEPTH`](crate::base::limits::VALUE_DEPTH).
     #[inline]
     pub(crate) fn is_due(self, depth: u32, bytes: usize) -> bool {
         depth & self.mask == 0 || Room::is_large(bytes)
@@ -60,14 +60,15 @@ impl Room {
         bytes > LARGE
     }
 
-    /// Runs `work` on a value of this number of bytes, with enough of the stack for the next levels.
+    /// Runs `work` on a value of this number of bytes, with enough of the stack for the next
+    /// levels.
     #[inline]
     pub(crate) fn before<R>(self, bytes: usize, work: impl FnOnce() -> R) -> R {
         with(self.bytes.max(needed(bytes)), work)
     }
 
-    /// Runs `work` with enough of the stack for so many levels of values at once, where no look at the
-    /// stack is possible between them. `bytes` is the size of the largest value.
+    /// Runs `work` with enough of the stack for so many levels of values at once, where no look at
+    /// the stack is possible between them. `bytes` is the size of the largest value.
     pub(crate) fn for_levels<R>(levels: usize, bytes: usize, work: impl FnOnce() -> R) -> R {
         with(needed(bytes.max(UNKNOWN)).saturating_mul(levels.max(1)).min(MOST), work)
     }

@@ -42,8 +42,8 @@ pub(super) struct Writer<'a> {
     pub(super) observed: Observed,
     /// The form and the kind of the rows of the last array that fitted.
     fitting: Option<(Id, Kind)>,
-    /// The first failure, with its place. A type may continue after it, but all that is written then
-    /// is worthless.
+    /// The first failure, with its place. A type may continue after it, but all that is written
+    /// then is worthless.
     failure: Option<Failure>,
 }
 
@@ -103,7 +103,8 @@ impl<'a> Writer<'a> {
         self.part(next, frame, looks, value)
     }
 
-    /// True if a look at the depth and at the stack is due before the next value, whatever its size.
+    /// True if a look at the depth and at the stack is due before the next value, whatever its
+    /// size.
     #[inline]
     pub(super) fn looks(&self) -> bool {
         self.room.is_due(self.depth, 0)
@@ -265,8 +266,8 @@ impl<'w, 'a> Place<'w, 'a> {
         Ok(())
     }
 
-    // Always inlined, as is all that a value with parts passes through: a result that is put together
-    // in memory from pieces is slow to read as a whole.
+    // Always inlined, as is all that a value with parts passes through: a result that is put
+    // together in memory from pieces is slow to read as a whole.
     #[inline(always)]
     fn begin_fixed(self, name: &'static str, style: Style, length: usize) -> Result<Fixed<'w, 'a>> {
         let Place { writer, next, frame: place } = self;

@@ -63,8 +63,8 @@ impl Container {
         Ok(Container { source, manifest, entries, starts: OnceLock::new(), key, manifest_crc32 })
     }
 
-    /// Verifies the headers and the lists of checksums of consecutive parts. The source learns that these parts will be read,
-    /// and nothing around them.
+    /// Verifies the headers and the lists of checksums of consecutive parts. The source learns that
+    /// these parts will be read, and nothing around them.
     pub(crate) fn need(&self, parts: Range<usize>) -> Result<(), Refusal> {
         let Some(entries @ [first, .., last] | entries @ [first @ last]) = self.entries.get(parts.clone())
         else {

@@ -16,8 +16,8 @@ pub trait Source: Send + Sync {
     /// Announces a read, so that the disk can fetch several places at a time.
     fn will_read(&self, _offset: u64, _length: u64) {}
 
-    /// The way to these bytes past the cache of the system, where that has not got them. It is faster
-    /// for several threads that read of them at a time.
+    /// The way to these bytes past the cache of the system, where that has not got them. It is
+    /// faster for several threads that read of them at a time.
     fn past_cache(&self, _offset: u64, _length: u64) -> Option<Box<dyn Source + '_>> {
         None
     }

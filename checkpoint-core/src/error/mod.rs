@@ -805,9 +805,9 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// A step of a pipeline is not done: it was told to stop, so its output would be that of a part of
-    /// its work. Its own checkpoints are kept, and the next run continues from there. Or the pipeline
-    /// was told to stop before the step began.
+    /// A step of a pipeline is not done: it was told to stop, so its output would be that of a part
+    /// of its work. Its own checkpoints are kept, and the next run continues from there. Or the
+    /// pipeline was told to stop before the step began.
     #[error(
         "{}",
         shown!(
@@ -1120,8 +1120,8 @@ pub enum Error {
         generations: Vec<u64>,
     },
 
-    /// The directory has no checkpoints, or its newest is damaged, and its mirror, which may have it,
-    /// cannot be asked. The program would start afresh, or from an older generation.
+    /// The directory has no checkpoints, or its newest is damaged, and its mirror, which may have
+    /// it, cannot be asked. The program would start afresh, or from an older generation.
     #[error(
         "{}",
         shown!(

@@ -27,8 +27,8 @@ pub enum OutputFault {
     TwoPaths,
     /// The state was loaded from the directory of another run, or by a reader.
     OtherRun,
-    /// It grows with the run of another checkpoint directory, in which this program saved it before:
-    /// the next load there would cut what this one counts on.
+    /// It grows with the run of another checkpoint directory, in which this program saved it
+    /// before: the next load there would cut what this one counts on.
     SavedElsewhere,
     /// A newer checkpoint counts on bytes that this value would cut off.
     NotNewest,

@@ -84,8 +84,8 @@ impl Program {
         Program { schema: extended.clone(), extended, ..Program::new(nothing.clone(), nothing, told) }
     }
 
-    /// All migrations: the place of the type that each leads to, the version that it is from, and the
-    /// type that it accepts.
+    /// All migrations: the place of the type that each leads to, the version that it is from, and
+    /// the type that it accepts.
     pub(crate) fn all_migrations(&self) -> Vec<(usize, u32, &Type)> {
         let mut all: Vec<(usize, u32, &Type)> = self
             .ids

@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::seal::Protection;
 use crate::store::{Claiming, Home, Retention, Settings, Writer};
 
-/// The parts of ranks that are no more. Rank 0 removes them with the tables that need them. A place is
-/// locked for a moment only: there may be more of them than a process may have open files.
+/// The parts of ranks that are no more. Rank 0 removes them with the tables that need them. A place
+/// is locked for a moment only: there may be more of them than a process may have open files.
 #[derive(Debug, Default)]
 pub(super) struct Leftovers {
     places: Vec<Leftover>,

@@ -149,7 +149,8 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                 let Some(Decoded { state, differences, outputs }) = decoded else {
                     return Err(self.calls.lost("nothing was decoded"));
                 };
-                // All members know if one has outputs: where none has, there is nothing to agree on.
+                // All members know if one has outputs: where none has, there is nothing to agree
+                // on.
                 if has_outputs {
                     let opened = self.part.outputs().open(&outputs);
                     self.calls.gather(opened)?;

@@ -52,7 +52,8 @@ pub enum FieldOutcome {
     Dropped,
     /// Only the program has it: it gets its default.
     Default,
-    /// Only the program has it, and its type is of another crate: it gets its default if it has one.
+    /// Only the program has it, and its type is of another crate: it gets its default if it has
+    /// one.
     Unknown,
     /// Only the checkpoint has this variant: a load refuses a value of it.
     RefusedIfUsed,

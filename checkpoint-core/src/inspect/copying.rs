@@ -46,8 +46,9 @@ pub struct Copied {
 /// Copies a checkpoint directory, or that of a pipeline or a group, into a new one, also while a
 /// program saves there. It copies the generations, their pins, the note of a
 /// [rewind](crate::Builder::rewind) by the program, the records about a
-/// [mirror](crate::Builder::mirror), and the history. What rewinds set aside stays behind. The new directory gets its name only once it is complete. It always loads the state that
-/// was the newest generation at some moment of the copying.
+/// [mirror](crate::Builder::mirror), and the history. What rewinds set aside stays behind. The new
+/// directory gets its name only once it is complete. It always loads the state that was the newest
+/// generation at some moment of the copying.
 ///
 /// Files are cloned or linked where the file system supports it, so that a copy takes no space. A
 /// later change to one of the directories never changes the other. Other programs that copy (`cp`,
@@ -71,8 +72,8 @@ pub struct Copied {
 ///
 /// # Errors
 /// If there is no such directory, if `to` exists already, or if files cannot be made there;
-/// [`Error::InvalidSetting`] where parts of a group are on other machines. After an error nothing is
-/// left of the copy.
+/// [`Error::InvalidSetting`] where parts of a group are on other machines. After an error nothing
+/// is left of the copy.
 pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Copied, Error> {
     make(&absolute(from)?, &absolute(to)?, |from, to, copied| {
         check_members(&Directory::new(from, Arc::new(RealDisk::default())))?;
@@ -99,8 +100,8 @@ pub(super) fn check_members(from: &dyn Home) -> Result<(), Error> {
                     why: "a copy has the parts of all processes, each in its directory: bring them to one place first",
                 });
             }
-            // It was removed after the listing, a restart passes over it, or the copy itself tells why
-            // it cannot be read.
+            // It was removed after the listing, a restart passes over it, or the copy itself tells
+            // why it cannot be read.
             Err(Error::Io { .. }) => {}
             Err(error) if error.is_damage() => {}
             // No group has saved here.
@@ -260,8 +261,8 @@ impl Copied {
     }
 }
 
-/// The folders of a pipeline, in the order of their copies. The requests are first: of a step that is
-/// done meanwhile, the copy would have the old output, and no request.
+/// The folders of a pipeline, in the order of their copies. The requests are first: of a step that
+/// is done meanwhile, the copy would have the old output, and no request.
 const FOLDERS: [&str; 5] = [name::REDO, name::FILES, name::STEPS, name::PRODUCED, name::PROGRESS];
 
 /// Copies the content of a directory, and of a pipeline's directories inside it.
@@ -281,9 +282,9 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
     for name in history::FILES {
         copy_small(&from.join(name), &to.join(name))?;
     }
-    // Without the note of a rewind, the program would go back once more. Without that of a branch, it
-    // would go on from the mirror of the original, and without the records about its own mirror, it
-    // would take that for the one of another run.
+    // Without the note of a rewind, the program would go back once more. Without that of a branch,
+    // it would go on from the mirror of the original, and without the records about its own mirror,
+    // it would take that for the one of another run.
     let is_note = |name: &OsStr| {
         name::rewind(name).is_some() || name::branch(name).is_some() || name::is_mirrored(name)
     };

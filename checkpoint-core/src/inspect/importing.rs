@@ -57,8 +57,8 @@ pub struct ImportedArray {
     pub element: Element,
     /// The lengths of its dimensions, the outermost first. Without one it is a single number.
     pub shape: Vec<u64>,
-    /// Returns the bytes, or says why there are none. It is called when the array is written, so that
-    /// one array at a time is in memory.
+    /// Returns the bytes, or says why there are none. It is called when the array is written, so
+    /// that one array at a time is in memory.
     pub read: Box<dyn Fn() -> Result<Vec<u8>, String>>,
 }
 
@@ -89,9 +89,9 @@ pub struct ImportReport {
 /// names, with [`load`](crate::Checkpointer::load) or
 /// [`load_matching`](crate::CheckpointReader::load_matching).
 ///
-/// With the schema of the program, the checkpoint gets the name and the versions of its state, and the
-/// arrays of the `ndarray` crate get their form. Without it, any program takes the state for its own,
-/// if its types have version 1.
+/// With the schema of the program, the checkpoint gets the name and the versions of its state, and
+/// the arrays of the `ndarray` crate get their form. Without it, any program takes the state for
+/// its own, if its types have version 1.
 ///
 /// ```
 /// use checkpointed::inspect::{self, Element, Imported, ImportedArray};
@@ -123,10 +123,10 @@ pub struct ImportReport {
 /// ```
 ///
 /// # Errors
-/// [`Error::NameTaken`] if the directory has checkpoints; [`Error::Encode`] for an array whose bytes are
-/// not those of its shape, or that could not be read, and for values that are inside each other too
-/// deep to be loaded; the errors of a save. No checkpoint is there then. A directory that was made for
-/// it is gone, and one that was there before keeps its files.
+/// [`Error::NameTaken`] if the directory has checkpoints; [`Error::Encode`] for an array whose
+/// bytes are not those of its shape, or that could not be read, and for values that are inside each
+/// other too deep to be loaded; the errors of a save. No checkpoint is there then. A directory that
+/// was made for it is gone, and one that was there before keeps its files.
 pub fn import(
     path: impl AsRef<Path>,
     value: &Imported,
@@ -199,8 +199,8 @@ mod tests {
     use super::*;
     use crate::store::faults::{EIO, Fault, FaultyDisk};
 
-    /// Imports with this fault of the disk, in place of a run that stopped before its first save or of
-    /// nothing.
+    /// Imports with this fault of the disk, in place of a run that stopped before its first save or
+    /// of nothing.
     fn imported(is_new: bool, fault: Option<(usize, Fault)>) -> (bool, Vec<String>, Vec<String>) {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("warm.ckpt");

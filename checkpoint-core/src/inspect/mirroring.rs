@@ -40,9 +40,9 @@ pub struct Mirrored {
 /// saves there: newest first, byte for byte, each verified before it gets its name. One that was
 /// interrupted goes on where it was when it is called again.
 ///
-/// It copies all generations and removes none; with [`Mirror::keep_last`], it copies and keeps those
-/// that the rules of the mirror keep. With `verify`, it then reads all of the mirror, and replaces
-/// what is damaged there.
+/// It copies all generations and removes none; with [`Mirror::keep_last`], it copies and keeps
+/// those that the rules of the mirror keep. With `verify`, it then reads all of the mirror, and
+/// replaces what is damaged there.
 ///
 /// ```
 /// use checkpointed::{CheckpointReader, Checkpointer, Mirror, Protection, inspect};

@@ -36,8 +36,8 @@ use crate::tree::File;
 /// ```
 ///
 /// # Errors
-/// The error of a checkpoint that may be whole, and cannot be read now: an older one is not given in
-/// its place. [`Error::NoneUsable`] where all are damaged. An error if the directory cannot be
+/// The error of a checkpoint that may be whole, and cannot be read now: an older one is not given
+/// in its place. [`Error::NoneUsable`] where all are damaged. An error if the directory cannot be
 /// listed.
 pub fn newest(path: impl AsRef<Path>, protection: &Protection, older: usize) -> Result<Option<File>, Error> {
     newest_of(&Subject::of_directory(&absolute(path)?, protection), older)

@@ -34,8 +34,8 @@ pub struct Overview {
     pub generations: Vec<GenerationOverview>,
     /// The files of damaged generations that were moved out of the way, lowest first.
     pub set_aside: Vec<SetAside>,
-    /// The generations that rewinds set aside, lowest first: [`rewind`](super::rewind()) brings them
-    /// back.
+    /// The generations that rewinds set aside, lowest first: [`rewind`](super::rewind()) brings
+    /// them back.
     pub rewound: Vec<SetAside>,
     /// The process that has it open for saving at present, in its own words.
     pub holder: Option<String>,
@@ -316,8 +316,8 @@ pub(super) fn length_of(path: &Path) -> u64 {
     path.symlink_metadata().map_or(0, |metadata| metadata.len())
 }
 
-/// The generations that a retention keeps, each with the reasons. In the place of a manifest is true
-/// for damage, and false for one that cannot be read now.
+/// The generations that a retention keeps, each with the reasons. In the place of a manifest is
+/// true for damage, and false for one that cannot be read now.
 pub(super) fn kept<'m>(
     retention: &Retention,
     generations: impl IntoIterator<Item = (u64, Result<&'m Manifest, bool>)>,

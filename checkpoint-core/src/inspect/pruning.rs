@@ -70,7 +70,8 @@ pub struct Pruned {
 ///
 /// # Errors
 /// [`Error::InUse`]; [`Error::InvalidSetting`] if no retention is given and none is known, and for
-/// the directory of one process of a group; an error if a generation cannot be read for another reason than damage, or cannot be removed.
+/// the directory of one process of a group; an error if a generation cannot be read for another
+/// reason than damage, or cannot be removed.
 pub fn prune(
     path: impl AsRef<Path>,
     protection: &Protection,
@@ -85,8 +86,8 @@ pub fn prune(
 /// Like [`prune`], of another place than a directory, such as an `ObjectHome` of the package
 /// `checkpointed-object-store`. There is no history, so the retention must be given.
 ///
-/// A store has no locks: unless it is a trial, this takes the place over. A program that saves there
-/// gets [`Error::TakenOver`] at its next save.
+/// A store has no locks: unless it is a trial, this takes the place over. A program that saves
+/// there gets [`Error::TakenOver`] at its next save.
 ///
 /// # Errors
 /// As [`prune`], without [`Error::InUse`].

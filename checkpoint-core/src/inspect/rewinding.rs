@@ -45,9 +45,10 @@ use crate::store::{Claiming, Directory, Disk, Home as _, RANKS, RealDisk, absolu
 ///
 /// # Errors
 /// [`Error::InUse`], which names the program that has the directory open;
-/// [`Error::NoSuchGeneration`]; the error of that generation if it is damaged, of which all bytes are
-/// verified; that of a part that is damaged or missing; [`Error::InvalidSetting`] for a directory
-/// of a pipeline, one with a mirror, and that of one process of a group. Then nothing is changed.
+/// [`Error::NoSuchGeneration`]; the error of that generation if it is damaged, of which all bytes
+/// are verified; that of a part that is damaged or missing; [`Error::InvalidSetting`] for a
+/// directory of a pipeline, one with a mirror, and that of one process of a group. Then nothing is
+/// changed.
 pub fn rewind(path: impl AsRef<Path>, protection: &Protection, generation: u64) -> Result<Rewound, Error> {
     let path = &absolute(path)?;
     check_is_whole(path)?;

@@ -48,8 +48,8 @@ impl<'p> Subject<'p> {
         Verdict { generation: Some(generation), ..verdict }
     }
 
-    /// True if a generation with this error was removed after it was listed. A save may have written
-    /// over its file meanwhile, so it may look damaged too.
+    /// True if a generation with this error was removed after it was listed. A save may have
+    /// written over its file meanwhile, so it may look damaged too.
     pub(super) fn was_removed(&self, generation: u64, error: &Error) -> Result<bool, Error> {
         let may_be_gone = match error {
             Error::NoSuchGeneration { .. } => true,

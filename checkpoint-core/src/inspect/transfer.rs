@@ -20,9 +20,9 @@ const PIECE: usize = 1 << 20;
 /// `ObjectHome` of the package `checkpointed-object-store`, also while a program saves in the
 /// directory. The place must have no generations yet.
 ///
-/// A store has no locks: a program that has opened the place, and has not saved there yet, would get
-/// [`Error::TakenOver`] at its first save. So a place that a program has opened once is refused,
-/// unless `take_over` is true.
+/// A store has no locks: a program that has opened the place, and has not saved there yet, would
+/// get [`Error::TakenOver`] at its first save. So a place that a program has opened once is
+/// refused, unless `take_over` is true.
 ///
 /// The newest is copied first: after a copy that was interrupted, a restart there loads the newest
 /// of those that arrived, and the copy can only be repeated to another place. The history stays
@@ -52,8 +52,8 @@ pub fn copy_to(from: impl AsRef<Path>, to: &dyn Home, take_over: bool) -> Result
 /// saves in the place. The new directory gets its name only once it is complete.
 ///
 /// # Errors
-/// If `to` exists already, if the place cannot be read, or if files cannot be made in the directory.
-/// After an error nothing is left of the copy.
+/// If `to` exists already, if the place cannot be read, or if files cannot be made in the
+/// directory. After an error nothing is left of the copy.
 pub fn copy_from(from: &dyn Home, to: impl AsRef<Path>) -> Result<Copied, Error> {
     let to = absolute(to)?;
     let failed = |source| Error::writing("create", &to, source);

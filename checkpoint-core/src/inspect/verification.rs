@@ -215,8 +215,9 @@ pub fn restart(verdicts: &[Verdict]) -> Option<u64> {
 /// next run compares the files in their places.
 ///
 /// # Errors
-/// If the directory cannot be listed; [`Error::OnlyRewound`] and [`Error::TablesLost`], where it has
-/// no generation and a program refuses to begin anew. The error of one generation is in its verdict.
+/// If the directory cannot be listed; [`Error::OnlyRewound`] and [`Error::TablesLost`], where it
+/// has no generation and a program refuses to begin anew. The error of one generation is in its
+/// verdict.
 pub fn verify_directory(path: impl AsRef<Path>, protection: &Protection) -> Result<Vec<Verdict>, Error> {
     let path = absolute(path)?;
     let mut verdicts = verify_all(&Subject::of_directory(&path, protection))?;

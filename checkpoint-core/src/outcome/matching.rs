@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use crate::container::Manifest;
 use crate::evolution::Difference;
 
-/// The outcome of a [partial load](crate::CheckpointReader::load_matching), field by field. It displays
-/// as one line for each field that was not taken.
+/// The outcome of a [partial load](crate::CheckpointReader::load_matching), field by field. It
+/// displays as one line for each field that was not taken.
 ///
 /// Paths are those of [`Difference::path`]: `.` leads to a field.
 #[derive(Clone, Debug)]

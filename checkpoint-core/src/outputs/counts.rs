@@ -117,8 +117,8 @@ pub(super) fn is_one_file(disk: &dyn Disk, one: &Path, other: &Path) -> bool {
     one == other || identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
-/// True if two paths lead to one name of one file. Of two names by hard links, each can become a file
-/// of its own.
+/// True if two paths lead to one name of one file. Of two names by hard links, each can become a
+/// file of its own.
 pub(super) fn is_one_name(disk: &dyn Disk, one: &Path, other: &Path) -> bool {
     let real = |path: &Path| std::fs::canonicalize(path).ok();
     let has_other_names = || {
@@ -203,8 +203,8 @@ pub(super) fn without_links(path: &Path) -> PathBuf {
     }
 }
 
-/// The same path without `..`, if its directory exists: beside the checkpoint directory, such a path
-/// would lead elsewhere once the two are moved.
+/// The same path without `..`, if its directory exists: beside the checkpoint directory, such a
+/// path would lead elsewhere once the two are moved.
 pub(super) fn without_detours(path: &Path) -> PathBuf {
     let has_detour = path.components().any(|part| part == Component::ParentDir);
     let parent = path.parent().filter(|_| has_detour).and_then(|parent| std::fs::canonicalize(parent).ok());
@@ -214,8 +214,8 @@ pub(super) fn without_detours(path: &Path) -> PathBuf {
     }
 }
 
-/// Refuses a name for a new file that no checkpoint could have, or that is too long for the names of
-/// the files beside it. `real` is the path behind links.
+/// Refuses a name for a new file that no checkpoint could have, or that is too long for the names
+/// of the files beside it. `real` is the path behind links.
 pub(super) fn check_name(path: &Path, real: &Path) -> Result<(), Error> {
     let refused = |source| Error::io("create", path, source);
     if path.file_name().is_some_and(|name| name.to_str().is_none()) {

@@ -227,8 +227,8 @@ impl OpenFile {
         if self.process.is_current() { Ok(()) } else { Err(self.fault(counted, OutputFault::OtherProcess)) }
     }
 
-    /// Appends bytes for a value that counts this many. If it fails, none of them count. Returns the
-    /// number of times that the file was cut.
+    /// Appends bytes for a value that counts this many. If it fails, none of them count. Returns
+    /// the number of times that the file was cut.
     pub(super) fn append(
         &self,
         value: &Owner,
@@ -254,8 +254,8 @@ impl OpenFile {
         self.state().cuts
     }
 
-    /// Goes back to the bytes that a value counts, if the value that appended is gone, and the newest
-    /// checkpoint counts on no more.
+    /// Goes back to the bytes that a value counts, if the value that appended is gone, and the
+    /// newest checkpoint counts on no more.
     pub(super) fn go_back(&self, value: &Owner, counts: (u64, &End), keeps_cut: bool) -> Result<(), Error> {
         self.check_process(counts.0)?;
         let mut state = self.state();
@@ -467,8 +467,8 @@ impl Drop for OpenFile {
             return;
         }
         let runs = std::mem::take(&mut *self.runs.lock().unwrap_or_else(PoisonError::into_inner));
-        // A program that gives the file up may go on to a state without it, and a checkpoint of that
-        // state says that the bytes were written.
+        // A program that gives the file up may go on to a state without it, and a checkpoint of
+        // that state says that the bytes were written.
         if let Err(error) = self.sync_rest(runs.iter().any(|run| run.is_durable())) {
             warn(format!("the last bytes of an output are lost, which no checkpoint counts on: {error}"));
             runs.iter().for_each(|run| run.lost(&self.path, &error));

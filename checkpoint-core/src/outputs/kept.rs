@@ -1,5 +1,5 @@
-//! Outputs that pass through an encoding in memory unchanged: a partial load encodes the state of the
-//! program, and makes the same state of it again, with the same open files.
+//! Outputs that pass through an encoding in memory unchanged: a partial load encodes the state of
+//! the program, and makes the same state of it again, with the same open files.
 
 use std::marker::PhantomData;
 

@@ -1,8 +1,8 @@
 //! The mark of a run at a file that grows with it: an extended attribute of the file.
 //!
 //! A checkpoint knows the path of its directory. That of a copy does not tell if the original was
-//! renamed since, or if another directory has its path, as in a container. The mark has the number of
-//! the directory too, and the time of its creation: one of another file system may have the same
+//! renamed since, or if another directory has its path, as in a container. The mark has the number
+//! of the directory too, and the time of its creation: one of another file system may have the same
 //! number, as the roots of two volumes have. Where the system tells no such time, the number alone
 //! counts. A file system without such attributes keeps no mark: then the path alone tells.
 

@@ -1,8 +1,8 @@
 //! The outputs that a state has, found while it is encoded or decoded.
 //!
 //! While [`saving`] is on the stack, an output that is serialized in this thread adds itself to a
-//! list; while [`loading`] is, one that is decoded. A format of another library inside a field, such
-//! as JSON text, makes no difference.
+//! list; while [`loading`] is, one that is decoded. A format of another library inside a field,
+//! such as JSON text, makes no difference.
 
 use std::sync::Arc;
 use std::thread::LocalKey;
@@ -42,8 +42,8 @@ impl<S> Drop for Restore<S> {
     }
 }
 
-/// Does `encode`, and returns the outputs that it met, and those of parts that were encoded earlier. A
-/// panic in there ends the save.
+/// Does `encode`, and returns the outputs that it met, and those of parts that were encoded
+/// earlier. A panic in there ends the save.
 pub(crate) fn saving<R>(run: &Arc<OfRun>, encode: impl FnOnce() -> R) -> (R, Vec<Counted>) {
     let ended = EndsSave(run);
     let (encoded, mut counted) = saving_part(run, encode);

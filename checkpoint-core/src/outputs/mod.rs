@@ -80,35 +80,36 @@ pub(crate) const NAME: &str = "Appended";
 ///   [`durable(false)`](crate::Builder::durable) nothing is synced: after a power cut the file may
 ///   be shorter than its checkpoint counts, or end in NULs. Then the load is an error, unless only
 ///   bytes before the last 4096 were lost.
-/// - **A line is written as a whole or not at all**: after an error of a `write!`, a `writeln!` or a
-///   `write_all`, none of its bytes count, and the call can be made again.
+/// - **A line is written as a whole or not at all**: after an error of a `write!`, a `writeln!` or
+///   a `write_all`, none of its bytes count, and the call can be made again.
 /// - **A load cuts the file**: [`Checkpointer::load`](crate::Checkpointer::load) and its like, once
 ///   the whole state is loaded. A file that is shorter than the checkpoint counts, that is gone, or
 ///   that is another one is [`Error::Output`], and no file is changed. The last 4096 bytes that
-///   count show if it is the same file. If fewer count, its number on the disk (the inode) must be the
-///   same, too: else what is cut is kept beside the file, with a warning.
-///   [`keep_cut_outputs`](crate::Builder::keep_cut_outputs) always keeps it, and so does a load after
-///   a rewind, or of an older generation in the place of a damaged one: `chain.csv.cut-at-300` has
-///   what came behind the first 300 bytes.
-/// - **A second name keeps its bytes.** Where the file has a second name (a hard link), as in a backup
-///   by `cp -al`, a copy of the bytes that count takes its place before a run cuts it or goes on
-///   with it, with a warning. So a load in either directory leaves the file of the other as it is.
-///   The copy needs room beside the file, where it is `chain.csv.checkpoint-copy` until it is whole.
+///   count show if it is the same file. If fewer count, its number on the disk (the inode) must be
+///   the same, too: else what is cut is kept beside the file, with a warning.
+///   [`keep_cut_outputs`](crate::Builder::keep_cut_outputs) always keeps it, and so does a load
+///   after a rewind, or of an older generation in the place of a damaged one:
+///   `chain.csv.cut-at-300` has what came behind the first 300 bytes.
+/// - **A second name keeps its bytes.** Where the file has a second name (a hard link), as in a
+///   backup by `cp -al`, a copy of the bytes that count takes its place before a run cuts it or
+///   goes on with it, with a warning. So a load in either directory leaves the file of the other as
+///   it is. The copy needs room beside the file, where it is `chain.csv.checkpoint-copy` until it
+///   is whole.
 /// - **Looking changes nothing.** A value from a [`CheckpointReader`](crate::CheckpointReader), or
-///   from a generation that is not the newest, refuses to be written to. That of an older generation
-///   can be written to once it was saved, or once
+///   from a generation that is not the newest, refuses to be written to. That of an older
+///   generation can be written to once it was saved, or once
 ///   [`discard_newer`](crate::Checkpointer::discard_newer) removed the newer ones.
 /// - **One value appends.** A clone counts the same bytes and can be saved. It can be written to
 ///   once the first value was dropped: then the file goes back to the bytes of the clone. So a
 ///   program may load again, or go back to a clone, without a restart.
 /// - **Paths** are absolute at once. A checkpoint has the path relative to the directory that holds
 ///   the checkpoint directory, if the file is in there: the two can be moved together.
-/// - **A file grows with the run of one checkpoint directory.** A save into a second one is an error.
-///   A copied directory, or a branch, does not touch the file of the original, whatever path or
-///   symbolic link leads there: see [`continue_in`](Appended::continue_in). For this, the file has a
-///   mark of its run, the extended attribute `user.checkpointed.run`. If that run is not where it
-///   was, the file may be that of a copy: what is cut is kept beside it, with a warning. On a file
-///   system without such attributes, an original that was moved away is not known.
+/// - **A file grows with the run of one checkpoint directory.** A save into a second one is an
+///   error. A copied directory, or a branch, does not touch the file of the original, whatever path
+///   or symbolic link leads there: see [`continue_in`](Appended::continue_in). For this, the file
+///   has a mark of its run, the extended attribute `user.checkpointed.run`. If that run is not
+///   where it was, the file may be that of a copy: what is cut is kept beside it, with a warning.
+///   On a file system without such attributes, an original that was moved away is not known.
 /// - On Unix the file is locked while it is open: another program that appends to it is an error.
 ///   The file is a regular file, and its path is UTF-8. Its name leaves room for 34 bytes more, for
 ///   the names of the files beside it. Members of a group need a file each.
@@ -157,7 +158,8 @@ impl Appended {
     /// the file already, so that a program can call it after each load.
     ///
     /// If the other file begins with these bytes, as one that was moved, it is cut behind them and
-    /// used; what is cut is kept beside it. Any other file of that name is put aside, as by [`at`](Appended::at).
+    /// used; what is cut is kept beside it. Any other file of that name is put aside, as by
+    /// [`at`](Appended::at).
     ///
     /// ```
     /// use std::io::Write;

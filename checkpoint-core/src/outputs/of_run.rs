@@ -1,5 +1,5 @@
-//! The outputs of one run: the values that its states have, and the bytes that its checkpoints count
-//! on. A save syncs the files of its state before it publishes the checkpoint.
+//! The outputs of one run: the values that its states have, and the bytes that its checkpoints
+//! count on. A save syncs the files of its state before it publishes the checkpoint.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -220,9 +220,9 @@ pub(crate) fn resolve(found: &Found, path: &Path) {
     found.iter().filter_map(Weak::upgrade).for_each(|value| value.resolve(path.parent()));
 }
 
-/// Refuses a state with outputs, given by their paths and counts, if a newer generation could not be
-/// read: it may count on more bytes of their files, and a load of it, once it can be read, must find
-/// them.
+/// Refuses a state with outputs, given by their paths and counts, if a newer generation could not
+/// be read: it may count on more bytes of their files, and a load of it, once it can be read, must
+/// find them.
 pub(crate) fn refuse_to_cut(
     mut counts: impl Iterator<Item = (PathBuf, u64)>,
     unread: Option<u64>,
@@ -322,8 +322,8 @@ impl OfRun {
         self.path.as_deref().and_then(Path::to_str).unwrap_or_default().to_owned()
     }
 
-    /// True if a checkpoint directory with this stored path is, or was, another one than this. A path
-    /// that is not absolute is relative to the directory that holds this one.
+    /// True if a checkpoint directory with this stored path is, or was, another one than this. A
+    /// path that is not absolute is relative to the directory that holds this one.
     pub(super) fn is_elsewhere(&self, stored: &str) -> bool {
         let whole = self.directory().map(|directory| directory.join(stored));
         !stored.is_empty() && whole.is_some_and(|whole| self.path.as_deref() != Some(&whole))
@@ -336,9 +336,9 @@ impl OfRun {
         near.unwrap_or(path)
     }
 
-    /// The file of an output that must be left to the directory which a checkpoint has beside it: that
-    /// one exists, this one is a copy of it, and `path` leads to the same file or to none. `None` for
-    /// an output of this run.
+    /// The file of an output that must be left to the directory which a checkpoint has beside it:
+    /// that one exists, this one is a copy of it, and `path` leads to the same file or to none.
+    /// `None` for an output of this run.
     pub(super) fn of_original(&self, stored: &Stored, path: &Path) -> Option<PathBuf> {
         let other = &*self.directory()?.join(&stored.run);
         if !self.is_elsewhere(&stored.run)
@@ -353,9 +353,9 @@ impl OfRun {
         is_theirs.then_some(theirs)
     }
 
-    /// True if the output at `path`, whose file has the mark of another directory, must be left to that
-    /// one: its own path leads there too. If that leads to another file by now, or if the two are
-    /// names by hard links, this file is a copy.
+    /// True if the output at `path`, whose file has the mark of another directory, must be left to
+    /// that one: its own path leads there too. If that leads to another file by now, or if the two
+    /// are names by hard links, this file is a copy.
     pub(super) fn is_of(&self, other: &Path, stored: &Stored, path: &Path) -> bool {
         let theirs = other.parent().map(|parent| parent.join(&stored.path));
         theirs.is_none_or(|theirs| !self.disk.exists(&theirs) || is_one_name(&*self.disk, &theirs, path))
@@ -427,7 +427,8 @@ impl OfRun {
         self.is_part.store(true, Ordering::Release);
     }
 
-    /// The outputs of the part that was saved last. Only a group that accepts it lets files go back.
+    /// The outputs of the part that was saved last. Only a group that accepts it lets files go
+    /// back.
     #[cfg(feature = "group")]
     pub(crate) fn take_unaccepted(&self) -> Option<(u64, Vec<Counted>)> {
         lock(&self.unaccepted).take()
@@ -470,8 +471,8 @@ impl OfRun {
         counts.map(|(path, length)| self.without_value(directory.join(path), *length)).collect()
     }
 
-    /// Notes that the newest checkpoint counts on these, also before they are decoded. Refuses them if
-    /// a newer generation could not be read, as [`refuse_to_cut`] does.
+    /// Notes that the newest checkpoint counts on these, also before they are decoded. Refuses them
+    /// if a newer generation could not be read, as [`refuse_to_cut`] does.
     #[cfg(feature = "scopes")]
     pub(crate) fn promise(&self, counted: Vec<Counted>, unread: Option<u64>) -> Result<(), Error> {
         refuse_to_cut(counted.iter().map(|counted| (counted.path.clone(), counted.length)), unread)?;
@@ -611,7 +612,8 @@ impl OfRun {
         let given_up = known.split_off(&generation.saturating_add(1));
         if let Some(lengths) = known.get(&generation).cloned() {
             let mut promised = lock(&self.promised);
-            // Of a file of the generations that are gone, only what older ones count on is promised.
+            // Of a file of the generations that are gone, only what older ones count on is
+            // promised.
             for path in given_up.into_values().flat_map(Lengths::into_keys) {
                 match known.values().filter_map(|lengths| lengths.get(&path)).max() {
                     Some(length) => drop(promised.newest.insert(path, *length)),

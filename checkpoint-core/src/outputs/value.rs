@@ -146,8 +146,8 @@ impl Value {
         copied
     }
 
-    /// In a forked process, a thread of the parent may hold the lock for ever: this comes before it.
-    /// Each write asks this, so the number of the process must do.
+    /// In a forked process, a thread of the parent may hold the lock for ever: this comes before
+    /// it. Each write asks this, so the number of the process must do.
     fn check_process(&self) -> Result<(), Error> {
         if self.process.id() == std::process::id() {
             return Ok(());
@@ -233,7 +233,8 @@ impl Value {
         }
     }
 
-    /// Notes the run that has saved the value, where that of a value without an open file has ended.
+    /// Notes the run that has saved the value, where that of a value without an open file has
+    /// ended.
     pub(super) fn goes_on_in(&self, run: &Arc<OfRun>) {
         let Some(mut inner) = self.inner_at_fork() else { return };
         let is_over = inner.run.as_ref().is_some_and(|of| of.is_over() && of.is_same(run));
@@ -248,8 +249,8 @@ impl Value {
         self.inner().loaded_by = Some(Arc::clone(run));
     }
 
-    /// Notes the run that saves the value. Returns false if it grows with that of another directory,
-    /// whose next load would cut what this one counts on.
+    /// Notes the run that saves the value. Returns false if it grows with that of another
+    /// directory, whose next load would cut what this one counts on.
     pub(super) fn belongs_to(&self, run: &Arc<OfRun>) -> bool {
         let Some(mut inner) = self.inner_at_fork() else { return true };
         inner.keeps_cut |= run.keeps_cut();
@@ -275,9 +276,9 @@ impl Value {
         self.show(&inner);
     }
 
-    /// Checks the file of a value that was loaded by its run, which may go on with it from now on. A
-    /// file that grows with the run of another directory is left to that one. Returns the doubt about
-    /// what may be cut off, which the user is to hear of unless another value counts on more.
+    /// Checks the file of a value that was loaded by its run, which may go on with it from now on.
+    /// A file that grows with the run of another directory is left to that one. Returns the doubt
+    /// about what may be cut off, which the user is to hear of unless another value counts on more.
     pub(super) fn give_to(&self, run: &Arc<OfRun>, age: Age) -> Result<Option<Doubt>, Error> {
         self.resolve(run.directory());
         let mut inner = self.inner();
@@ -296,7 +297,8 @@ impl Value {
             match find(&**run.disk(), path, &counts) {
                 Ok(file) => {
                     marked = run.marked(&*file);
-                    // Many tables begin with the same line, and every file begins with no byte at all.
+                    // Many tables begin with the same line, and every file begins with no byte at
+                    // all.
                     let is_doubtful = matches!(marked, Marked::Gone(_))
                         || (!counts.is_known(&*file) && counts.length < COVERED as u64);
                     if is_doubtful {
@@ -408,9 +410,9 @@ impl Value {
         if let Whereabouts::Open(file) = &inner.file { file.flush(inner.length) } else { Ok(()) }
     }
 
-    /// Makes the file fit for a checkpoint that counts this many bytes of it: the file that the value
-    /// has open, with the number of cuts at which it had them. Cuts no file: the checkpoint may not come
-    /// to be.
+    /// Makes the file fit for a checkpoint that counts this many bytes of it: the file that the
+    /// value has open, with the number of cuts at which it had them. Cuts no file: the checkpoint
+    /// may not come to be.
     pub(super) fn sync(
         &self,
         file: Option<(&Arc<OpenFile>, u64)>,

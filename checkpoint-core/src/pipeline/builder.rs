@@ -26,9 +26,9 @@ use crate::store::{Directory, Disk, Guard, Home as _, Place, RealDisk, WithinGua
 /// The settings of a [`Pipeline`] that is about to be opened. They hold for everything that it
 /// keeps: the outputs, the steps' own checkpoints, the hashes of input files.
 ///
-/// A pipeline stops for the same reasons as a [`Checkpointer`]: signals and times, if it is told to,
-/// and [requests](crate::stop::request_halt) in its directory. A step that runs then is told by its
-/// [own checkpoints](crate::pipeline::StepContext::checkpointer) or by
+/// A pipeline stops for the same reasons as a [`Checkpointer`]: signals and times, if it is told
+/// to, and [requests](crate::stop::request_halt) in its directory. A step that runs then is told by
+/// its [own checkpoints](crate::pipeline::StepContext::checkpointer) or by
 /// [`should_stop`](crate::pipeline::StepContext::should_stop); no other one begins. The error is
 /// [`Error::StepStopped`], with the [exit code](Error::exit_code) of a stop.
 ///
@@ -75,23 +75,23 @@ impl PipelineBuilder {
         }
     }
 
-    /// Sets the directory of the project; by default, that in which the pipeline directory lies. Files
-    /// in there are known by their paths from there, so a project that is moved or copied as a whole
-    /// reuses everything.
+    /// Sets the directory of the project; by default, that in which the pipeline directory lies.
+    /// Files in there are known by their paths from there, so a project that is moved or copied as
+    /// a whole reuses everything.
     pub fn project(mut self, path: impl AsRef<Path>) -> Self {
         self.project = Some(Place::of(path.as_ref()));
         self
     }
 
-    /// Sets if several processes may run the pipeline at the same time, such as the tasks of an array
-    /// job; they may not by default.
+    /// Sets if several processes may run the pipeline at the same time, such as the tasks of an
+    /// array job; they may not by default.
     ///
     /// Each step is run by one of them. Another one that comes to the step waits until it is done
     /// ([`StepEvent::Waiting`](crate::pipeline::StepEvent::Waiting)), and takes its output; if the
     /// first one is killed, the other runs the step, from its last checkpoint on. In
-    /// [`parallel`](Pipeline::parallel), a process turns to other steps meanwhile. All processes open
-    /// the pipeline so, and are runs of the same program. A request to stop is for all of them. The
-    /// file system must have locks that hold between them.
+    /// [`parallel`](Pipeline::parallel), a process turns to other steps meanwhile. All processes
+    /// open the pipeline so, and are runs of the same program. A request to stop is for all of
+    /// them. The file system must have locks that hold between them.
     ///
     /// ```
     /// use checkpointed::{Error, Pipeline};

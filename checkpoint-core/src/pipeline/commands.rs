@@ -29,8 +29,8 @@ impl Drop for InStep {
     }
 }
 
-/// True in the work of a step, and in the threads that [`parallel`](super::Pipeline::parallel) began
-/// there.
+/// True in the work of a step, and in the threads that [`parallel`](super::Pipeline::parallel)
+/// began there.
 pub(super) fn is_in_step() -> bool {
     STEPS.get() > 0
 }

@@ -43,7 +43,8 @@ impl Copies {
         is_hash(hash) && self.place(hash).is_file()
     }
 
-    /// Keeps a copy of a file that a step has just produced. The copy is durable before this returns.
+    /// Keeps a copy of a file that a step has just produced. The copy is durable before this
+    /// returns.
     pub(super) fn keep(&self, path: &Path, produced: &ProducedFile) -> Result<(), Error> {
         self.create()?;
         let place = self.place(&produced.hash);
@@ -100,8 +101,8 @@ impl Copies {
         Ok(())
     }
 
-    /// Puts a copy in the place of a file. What is there and is no version of the step is moved aside.
-    /// `false` if the copy is damaged; then it is removed.
+    /// Puts a copy in the place of a file. What is there and is no version of the step is moved
+    /// aside. `false` if the copy is damaged; then it is removed.
     pub(super) fn restore(
         &self,
         file: &ProducedFile,
@@ -130,7 +131,8 @@ impl Copies {
         Ok(true)
     }
 
-    /// A temporary file with the content of a copy. `None` if the copy is damaged; then it is removed.
+    /// A temporary file with the content of a copy. `None` if the copy is damaged; then it is
+    /// removed.
     fn whole_copy(
         &self,
         file: &ProducedFile,
@@ -141,7 +143,8 @@ impl Copies {
         let mut builder = temporary_name();
         #[cfg(unix)]
         {
-            // Its owner's until it has its own permissions. If none are recorded, the umask sets them.
+            // Its owner's until it has its own permissions. If none are recorded, the umask sets
+            // them.
             let mode = file.mode.map_or(0o666, |_| 0o600);
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
         }
@@ -169,8 +172,8 @@ impl Copies {
         Ok(Some(temporary))
     }
 
-    /// Moves away a file with a content that no kept version has, as a user may have changed it, and
-    /// anything that is no file.
+    /// Moves away a file with a content that no kept version has, as a user may have changed it,
+    /// and anything that is no file.
     fn set_aside(&self, path: &Path, known: &BTreeSet<String>) -> io::Result<()> {
         match fs::symlink_metadata(path) {
             Err(error) if is_not_there(&error) => return Ok(()),

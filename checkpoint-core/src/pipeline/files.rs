@@ -95,7 +95,8 @@ impl Files {
         let file = open(path)?;
         let place = as_text(path);
         if let Some(known) = self.seen.get(&place) {
-            // No sync is needed: the facts were taken after one, so a store since then shows in them.
+            // No sync is needed: the facts were taken after one, so a store since then shows in
+            // them.
             let mut seen = look(&file)?;
             seen.hash.clone_from(&known.hash);
             if seen == *known && has_times_of_stores(&file) {
@@ -120,7 +121,8 @@ impl Files {
         self.knows_more = true;
     }
 
-    /// True if the file of an output was made durable with its name before. Otherwise `sync` does it.
+    /// True if the file of an output was made durable with its name before. Otherwise `sync` does
+    /// it.
     ///
     /// # Errors
     /// That of `sync`.

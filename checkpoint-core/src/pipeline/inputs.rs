@@ -47,8 +47,8 @@ impl Input {
         Ok(hash(&file).map_err(|source| self.failed(source))? == self.look.seen.hash)
     }
 
-    /// Compares the file with what the step found. `known` has the facts of the last look that found
-    /// the same content: while they are the same, the content is not read.
+    /// Compares the file with what the step found. `known` has the facts of the last look that
+    /// found the same content: while they are the same, the content is not read.
     fn compare(&self, known: &mut Known, now: SystemTime) -> io::Result<Content> {
         let file = open(&self.path)?;
         let found = look(&file)?;
@@ -78,8 +78,8 @@ impl Input {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
     AsFound,
-    /// The same, but the file was written to, renamed or linked since. It may have had another content
-    /// in between.
+    /// The same, but the file was written to, renamed or linked since. It may have had another
+    /// content in between.
     Written,
     Other,
 }
@@ -122,8 +122,8 @@ pub(super) struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// True if the step reads the file, or would read it if the file existed. `path` is absolute, and
-    /// `target` is the same path without links.
+    /// True if the step reads the file, or would read it if the file existed. `path` is absolute,
+    /// and `target` is the same path without links.
     pub(super) fn has(&self, path: &Path, target: &Path) -> bool {
         self.targets.contains(target) || self.sets.iter().any(|(set, _)| set.has(path, target))
     }
@@ -169,9 +169,10 @@ impl Inputs {
         self.sets.iter().map(|(set, files)| (&*set.name, set.files().map(|found| found != *files)))
     }
 
-    /// Looks at the files before a save of the step's own, and notes those whose content is not known
-    /// to be the one that the step found, and those that were written to. Another content counts until
-    /// the step ends. A file that cannot be read counts at this look only. Warns of the first of both.
+    /// Looks at the files before a save of the step's own, and notes those whose content is not
+    /// known to be the one that the step found, and those that were written to. Another content
+    /// counts until the step ends. A file that cannot be read counts at this look only. Warns of
+    /// the first of both.
     pub(super) fn doubtful(&self, step: &str) -> Notes {
         self.doubtful_at(step, SystemTime::now())
     }

@@ -70,9 +70,9 @@ use users::Users;
 ///
 /// A step is done again when one of these has changed: its version, a parameter, an output that it
 /// takes, the content of a file that it reads or that it produced, the order of these, the function
-/// behind a `#[step]`; or when no version of its output can be used. The macro `#[step]` makes a step
-/// of a function, and [`step`](Pipeline::step) one of a closure. The methods here that take a step's name, and the
-/// variable `CHECKPOINT_STEPS`, are for the user of the program.
+/// behind a `#[step]`; or when no version of its output can be used. The macro `#[step]` makes a
+/// step of a function, and [`step`](Pipeline::step) one of a closure. The methods here that take a
+/// step's name, and the variable `CHECKPOINT_STEPS`, are for the user of the program.
 ///
 /// ```
 /// use checkpointed::Pipeline;
@@ -195,8 +195,9 @@ impl Pipeline {
         PipelineBuilder::new(path).open_on(disk)
     }
 
-    /// Calls `watcher` whenever a step begins, waits for another process, is done or was reused, for
-    /// example to print a line of progress. A step that fails sends no event: `run` returns its error.
+    /// Calls `watcher` whenever a step begins, waits for another process, is done or was reused,
+    /// for example to print a line of progress. A step that fails sends no event: `run` returns its
+    /// error.
     #[must_use]
     pub fn on_step(mut self, watcher: impl Fn(&StepEvent) + Send + Sync + 'static) -> Pipeline {
         self.watcher = Callback::new("on_step", watcher);
@@ -241,8 +242,8 @@ impl Pipeline {
     }
 
     /// Accepts an old version of a step's output for the present parameters and inputs, from now
-    /// on. It takes the version with the fewest changes. Where none is kept, or that version produced
-    /// other files, the step is run.
+    /// on. It takes the version with the fewest changes. Where none is kept, or that version
+    /// produced other files, the step is run.
     #[must_use]
     pub fn accept(mut self, step: &str) -> Pipeline {
         self.commands.accept.insert(step.to_owned());

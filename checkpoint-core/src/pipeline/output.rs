@@ -62,8 +62,8 @@ impl<T: Checkpoint> Output<T> {
         Output { pipeline, step: step.to_owned(), identity, version, place: Arc::new(place) }
     }
 
-    /// Returns the output: the value in memory, or else it is loaded now, and then shared. A function
-    /// that takes a reference gets `&*output.load()?`.
+    /// Returns the output: the value in memory, or else it is loaded now, and then shared. A
+    /// function that takes a reference gets `&*output.load()?`.
     ///
     /// A damaged file is moved aside, with a warning: the next run of the program runs the step
     /// again.

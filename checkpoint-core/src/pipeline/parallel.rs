@@ -123,8 +123,8 @@ impl Pipeline {
         let mut lent = None;
         let result = thread::scope(|scope| {
             let result = catch_unwind(AssertUnwindSafe(|| work(&Parallel { scope, permits, warnings })));
-            // The scope waits for the tasks that were not joined, also after a panic. They may have to
-            // wait for one of the `parallel` around this one.
+            // The scope waits for the tasks that were not joined, also after a panic. They may have
+            // to wait for one of the `parallel` around this one.
             lent = outer.as_deref().map(Lent::new);
             result.unwrap_or_else(|panic| resume_unwind(panic))
         });
@@ -234,8 +234,8 @@ mod tests {
         assert_eq!(joins, 2 * processors());
     }
 
-    /// Each task has a `parallel` of its own, whose end waits for a task around it. Returns the number
-    /// of those that ended.
+    /// Each task has a `parallel` of its own, whose end waits for a task around it. Returns the
+    /// number of those that ended.
     fn tasks_that_join_those_around(panics: bool) -> usize {
         let directory = tempfile::tempdir().unwrap();
         let pipeline = Pipeline::open(directory.path().join("test.pipeline")).unwrap();

@@ -1,7 +1,7 @@
 //! Patterns of paths: the files that match one, as in a shell.
 //!
-//! The library `glob` matches each name. Its own listing of files leaves out what cannot be looked at,
-//! and fails on names that are no text.
+//! The library `glob` matches each name. Its own listing of files leaves out what cannot be looked
+//! at, and fails on names that are no text.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -85,16 +85,16 @@ impl PathPattern {
     /// The files that match, by their absolute paths, without those that are `left_out`.
     ///
     /// # Errors
-    /// An error if a directory cannot be listed, or if anything that matches cannot be looked at: it may
-    /// be a file.
+    /// An error if a directory cannot be listed, or if anything that matches cannot be looked at:
+    /// it may be a file.
     pub(super) fn files(&self, left_out: impl Fn(&Path) -> bool) -> io::Result<BTreeSet<PathBuf>> {
         let mut search = Search { left_out: &left_out, files: BTreeSet::new() };
         search.look(&self.start, &self.parts, true)?;
         Ok(search.files)
     }
 
-    /// True if a file matches, or would match if it existed. `path` is absolute, and `target` is the
-    /// same path without links.
+    /// True if a file matches, or would match if it existed. `path` is absolute, and `target` is
+    /// the same path without links.
     pub(super) fn has(&self, path: &Path, target: &Path) -> bool {
         let has = |start: &Path, path: &Path| {
             let Ok(path) = path.strip_prefix(start) else { return false };
@@ -130,8 +130,8 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Looks for what matches the rest of the pattern from a path on. `may_be_link` is true if the path
-    /// may lead away from a directory that is not left out.
+    /// Looks for what matches the rest of the pattern from a path on. `may_be_link` is true if the
+    /// path may lead away from a directory that is not left out.
     fn look(&mut self, path: &Path, parts: &[Part], may_be_link: bool) -> io::Result<()> {
         let Some((part, rest)) = parts.split_first() else { return self.take(path, may_be_link) };
         match part {

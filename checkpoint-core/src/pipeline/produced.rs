@@ -1,7 +1,7 @@
 //! The files that a step produces: part of its output.
 //!
-//! A file counts by its content. After the work it is synced and hashed, and only then the output is
-//! saved, with the hashes in its record. So a kill leaves either a version whose record has the
+//! A file counts by its content. After the work it is synced and hashed, and only then the output
+//! is saved, with the hashes in its record. So a kill leaves either a version whose record has the
 //! content of the files, or no version. Before a version is taken, the files are compared with its
 //! record. No other trace of the files is needed: a version whose files are not there as they were
 //! produced is not taken, whatever happened to them.
@@ -34,12 +34,12 @@ pub(super) struct Before {
 }
 
 impl Before {
-    /// Looks at the files. Where one was changed so recently that a further change could get the same
-    /// time, waits until no change can.
+    /// Looks at the files. Where one was changed so recently that a further change could get the
+    /// same time, waits until no change can.
     ///
     /// # Errors
-    /// The reason, in words, why a file cannot be looked at. The half of a killed run would otherwise
-    /// count as written by this one.
+    /// The reason, in words, why a file cannot be looked at. The half of a killed run would
+    /// otherwise count as written by this one.
     pub(super) fn look(declared: &Declared) -> Result<Before, String> {
         let now = SystemTime::now();
         let mut found = BTreeMap::new();
@@ -68,7 +68,8 @@ impl Before {
     }
 }
 
-/// The produced files at the saves of a step's own: each is durable before a checkpoint counts on it.
+/// The produced files at the saves of a step's own: each is durable before a checkpoint counts on
+/// it.
 #[derive(Debug, Default)]
 pub(super) struct Saved {
     declared: Declared,
@@ -129,8 +130,8 @@ impl Saved {
 /// The facts of files as text, by their names.
 pub(super) type Facts = BTreeMap<String, String>;
 
-/// A file that the loaded checkpoint counts on, and that is not as it was then: it was another one or
-/// gone before the work, and the step has not written it.
+/// A file that the loaded checkpoint counts on, and that is not as it was then: it was another one
+/// or gone before the work, and the step has not written it.
 pub(super) fn stale<'f>(declared: &Declared, before: &Before, former: &'f Facts) -> Option<&'f str> {
     let is_stale = |name: &String, facts: &String| {
         let Some(path) = declared.get(name) else { return false };
@@ -159,9 +160,9 @@ fn facts(path: &Path, now: SystemTime) -> io::Result<Option<Seen>> {
     Ok(Some(seen))
 }
 
-/// The directories around a file, in which the step or a killed run of it may have made names: up to
-/// that of the project, or outside of it as far as the file system goes. They are those of each path
-/// of the file: as it is given, and without links.
+/// The directories around a file, in which the step or a killed run of it may have made names: up
+/// to that of the project, or outside of it as far as the file system goes. They are those of each
+/// path of the file: as it is given, and without links.
 fn around(path: &Path, project: &Project) -> BTreeSet<PathBuf> {
     let link = path.parent().zip(path.file_name()).map(|(parent, name)| real(parent).join(name));
     let mut directories = BTreeSet::new();
@@ -193,7 +194,8 @@ fn is_mounted(directory: &Path) -> bool {
     }
 }
 
-/// Syncs the names in a directory. The step made none in one that the program may not open or change.
+/// Syncs the names in a directory. The step made none in one that the program may not open or
+/// change.
 fn sync_names(workshop: &Workshop, directory: &Path) -> io::Result<()> {
     match workshop.disk.sync_directory(directory) {
         Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
@@ -210,8 +212,8 @@ pub(super) type Made = BTreeMap<String, (ProducedFile, Look)>;
 pub(super) enum Refused {
     /// In words.
     Why(String),
-    /// The step has gone on from checkpoints of its own, and has left a file as it was. The file is not
-    /// the one of those checkpoints.
+    /// The step has gone on from checkpoints of its own, and has left a file as it was. The file is
+    /// not the one of those checkpoints.
     Stale(String),
 }
 
@@ -221,8 +223,8 @@ impl From<String> for Refused {
     }
 }
 
-/// Syncs the files after the work, and returns their content. `former` has the facts of those that a
-/// former run has written, if the step goes on from its checkpoints.
+/// Syncs the files after the work, and returns their content. `former` has the facts of those that
+/// a former run has written, if the step goes on from its checkpoints.
 ///
 /// # Errors
 /// The reason why a file does not count.
@@ -300,8 +302,8 @@ pub(super) fn identity(value: String, produced: &BTreeMap<String, ProducedFile>)
     super::sets::together([("", value.as_str())].into_iter().chain(files))
 }
 
-/// Takes out the versions whose files are not those that are declared, or are not there as they were
-/// produced, unless kept copies can take their places; those are noted in the version.
+/// Takes out the versions whose files are not those that are declared, or are not there as they
+/// were produced, unless kept copies can take their places; those are noted in the version.
 ///
 /// A record may come from an attacker. So only declared paths are looked at, and written to.
 pub(super) fn compare(
@@ -343,7 +345,8 @@ pub(super) fn compare(
     Ok(())
 }
 
-/// The hash of a file; `None` if it is gone. Anything but a file in its place has no hash of a file.
+/// The hash of a file; `None` if it is gone. Anything but a file in its place has no hash of a
+/// file.
 fn content(files: &mut Files, path: &Path) -> Result<Option<String>, Error> {
     match files.look(path) {
         Ok(look) => Ok(Some(look.seen.hash)),

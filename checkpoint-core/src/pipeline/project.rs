@@ -22,8 +22,8 @@ impl Project {
         Project { root: without_dots(root), real: root.canonicalize().ok() }
     }
 
-    /// The directory as a pipeline directory sees it: only points where it is inside of the project,
-    /// and so true wherever the project is moved. `None` if it is no text.
+    /// The directory as a pipeline directory sees it: only points where it is inside of the
+    /// project, and so true wherever the project is moved. `None` if it is no text.
     pub(super) fn seen_from(&self, pipeline: &Path) -> Option<String> {
         match pipeline.strip_prefix(&self.root) {
             Ok(inside) => Some(vec![".."; inside.components().count()].join("/")),
@@ -78,7 +78,8 @@ impl Project {
     }
 
     /// True if the file with this name is gone. If it may not be looked at, or the project or the
-    /// directory where the name begins is gone too, as on another machine, nothing can be said of it.
+    /// directory where the name begins is gone too, as on another machine, nothing can be said of
+    /// it.
     pub(super) fn is_missing(&self, name: &str, directory: Option<&Path>) -> bool {
         let start = if name.starts_with(OUTSIDE) { directory } else { Some(&*self.root) };
         let is_known = Path::new(name).is_absolute() || start.is_some_and(Path::is_dir);

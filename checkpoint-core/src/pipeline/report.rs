@@ -68,8 +68,9 @@ pub enum Reason {
     /// A file that it reads has other content.
     #[non_exhaustive]
     File {
-        /// The path of the file, from the [project](crate::pipeline::PipelineBuilder::project) on if
-        /// it is in there. The path of a directory, or a pattern, for more than 1000 files together.
+        /// The path of the file, from the [project](crate::pipeline::PipelineBuilder::project) on
+        /// if it is in there. The path of a directory, or a pattern, for more than 1000 files
+        /// together.
         path: PathBuf,
         /// The hash of the old content; `None` if the file was not read.
         old: Option<String>,

@@ -1,9 +1,9 @@
 //! Requests to run a step again: files under `redo/` that are named after the step. The user leaves
-//! `STEP`. The program renames it to `STEP@taken` when it begins the work, and removes it at the end:
-//! so a request during the work is another one, and a failed or killed run has not lost its own. A step
-//! that is forced without a request gets one too. New forced work begins without the checkpoints of
-//! the step's own: they go before the request is taken, or the work does not begin. Work for a request that was taken goes on from
-//! them.
+//! `STEP`. The program renames it to `STEP@taken` when it begins the work, and removes it at the
+//! end: so a request during the work is another one, and a failed or killed run has not lost its
+//! own. A step that is forced without a request gets one too. New forced work begins without the
+//! checkpoints of the step's own: they go before the request is taken, or the work does not begin.
+//! Work for a request that was taken goes on from them.
 //!
 //! A request is for the steps that depend on its step too. When a forced step is done, whatever
 //! forced it, the program leaves a `STEP@left` for each step with a kept version that took an
@@ -74,8 +74,8 @@ pub(super) fn ask(pipeline: &Path, step: &str) -> Result<bool, Error> {
     create(pipeline, &place(pipeline, step))
 }
 
-/// Leaves a request for a step that depends on one that is done. In a pipeline that is not shared no
-/// process works for the request that an earlier run took: it stands for this one too.
+/// Leaves a request for a step that depends on one that is done. In a pipeline that is not shared
+/// no process works for the request that an earlier run took: it stands for this one too.
 pub(super) fn leave(pipeline: &Path, step: &str, is_shared: bool) -> Result<(), Error> {
     if !is_shared && is_there(&taken(pipeline, step)) {
         return Ok(());
@@ -134,13 +134,13 @@ pub(super) fn take(pipeline: &Path, step: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes the request for the forced work that begins; without one, it makes one first. A run that is
-/// killed, or that fails, has not lost it. `forget` removes what earlier work left behind, if the
-/// request is new. A kill in between has the next run do so again.
+/// Takes the request for the forced work that begins; without one, it makes one first. A run that
+/// is killed, or that fails, has not lost it. `forget` removes what earlier work left behind, if
+/// the request is new. A kill in between has the next run do so again.
 ///
 /// # Errors
-/// That of `forget`: nothing is taken, and the work must not begin, because it would go on from what
-/// is left. The result inside is whether the request could be noted and taken.
+/// That of `forget`: nothing is taken, and the work must not begin, because it would go on from
+/// what is left. The result inside is whether the request could be noted and taken.
 pub(super) fn begin(
     pipeline: &Path,
     step: &str,

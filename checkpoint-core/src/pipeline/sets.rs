@@ -86,8 +86,8 @@ impl Set {
         Ok(files)
     }
 
-    /// True if a file is in the set, or would be if it existed. `path` is absolute, and `target` is the
-    /// same path without links.
+    /// True if a file is in the set, or would be if it existed. `path` is absolute, and `target` is
+    /// the same path without links.
     pub(super) fn has(&self, path: &Path, target: &Path) -> bool {
         match &self.kind {
             Kind::Directory { path: directory, real } => {

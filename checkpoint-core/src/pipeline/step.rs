@@ -137,8 +137,8 @@ impl<'p> Step<'p> {
     }
 
     /// The output of an earlier step that the result depends on. It is not loaded; the function
-    /// loads it, if it is run. The order of the inputs counts, and so does that of files, directories,
-    /// patterns and produced files.
+    /// loads it, if it is run. The order of the inputs counts, and so does that of files,
+    /// directories, patterns and produced files.
     pub fn input<U>(mut self, output: &Output<U>) -> Step<'p> {
         if output.pipeline == self.pipeline.number {
             self.key.inputs.insert(output.step.clone(), output.identity.clone());
@@ -160,18 +160,19 @@ impl<'p> Step<'p> {
         self
     }
 
-    /// All files in a directory and in the directories in it, hidden ones too: the result depends on
-    /// their names and their contents, each as that of a [`file`](Step::file). The directory of the
-    /// pipeline does not count. Links are followed.
+    /// All files in a directory and in the directories in it, hidden ones too: the result depends
+    /// on their names and their contents, each as that of a [`file`](Step::file). The directory of
+    /// the pipeline does not count. Links are followed.
     pub fn directory(mut self, path: impl AsRef<Path>) -> Step<'p> {
         self.reads.push(Reads::Directory(path.as_ref().to_owned()));
         self
     }
 
-    /// The files that match a pattern, such as `data/*.csv` or `data/**/*.csv`: the result depends on
-    /// their names and their contents, each as that of a [`file`](Step::file). `?`, `*` and `[a-z]`
-    /// mean what they mean in a shell, and `**/` stands for any directories, but hidden ones and links.
-    /// A pattern that no file matches is an error, and so is a match that cannot be looked at.
+    /// The files that match a pattern, such as `data/*.csv` or `data/**/*.csv`: the result depends
+    /// on their names and their contents, each as that of a [`file`](Step::file). `?`, `*` and
+    /// `[a-z]` mean what they mean in a shell, and `**/` stands for any directories, but hidden
+    /// ones and links. A pattern that no file matches is an error, and so is a match that cannot be
+    /// looked at.
     ///
     /// ```
     /// use checkpointed::{Error, Pipeline};
@@ -203,9 +204,9 @@ impl<'p> Step<'p> {
     /// content. If it is gone or has changed later, the step is run again, or a
     /// [kept copy](Step::keep_produced) takes its place.
     ///
-    /// The function writes it anew in each run, unless it continues from its
-    /// [own checkpoints](StepContext::checkpointer): a file that was there before and was not written
-    /// is an error, since it may be the half of a run that was killed.
+    /// The function writes it anew in each run, unless it continues from its [own
+    /// checkpoints](StepContext::checkpointer): a file that was there before and was not written is
+    /// an error, since it may be the half of a run that was killed.
     ///
     /// ```
     /// use checkpointed::{Error, Pipeline, pipeline::Outcome};
@@ -233,10 +234,11 @@ impl<'p> Step<'p> {
         self
     }
 
-    /// Sets if a copy of each file that the step [produces](Step::produces) is kept with each version
-    /// of its output; none is by default. Then the file is put back if it is gone or was changed, or
-    /// if an older version is taken. A file that was changed by another program is moved aside first,
-    /// to `plot.png.changed`, and so is anything that is no file, and a link that leads to none.
+    /// Sets if a copy of each file that the step [produces](Step::produces) is kept with each
+    /// version of its output; none is by default. Then the file is put back if it is gone or was
+    /// changed, or if an older version is taken. A file that was changed by another program is
+    /// moved aside first, to `plot.png.changed`, and so is anything that is no file, and a link
+    /// that leads to none.
     pub fn keep_produced(mut self, keep: bool) -> Step<'p> {
         self.keeps_produced = keep;
         self

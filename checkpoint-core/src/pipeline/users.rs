@@ -1,14 +1,15 @@
 //! [`Users`]: the processes that run a pipeline at the same time.
 //!
-//! Each has the lock of the pipeline, and that of a folder in it, together with the others. The second
-//! lock tells the first process and the last one, because only these have it alone for a moment. A
-//! request to stop is meant for all processes, so only the last one removes it, and only if one of
-//! them was told: that one has left a mark in the folder, which says of which request. A first process
-//! that finds a mark does the same: all that were there before have ended. The lock of a process that
-//! is killed ends with it.
+//! Each has the lock of the pipeline, and that of a folder in it, together with the others. The
+//! second lock tells the first process and the last one, because only these have it alone for a
+//! moment. A request to stop is meant for all processes, so only the last one removes it, and only
+//! if one of them was told: that one has left a mark in the folder, which says of which request. A
+//! first process that finds a mark does the same: all that were there before have ended. The lock
+//! of a process that is killed ends with it.
 //!
-//! Between looking if it is alone and sharing the lock, a process has no lock for a moment. So only one
-//! process at a time joins or leaves: the one that has the turn, which is the lock of another folder.
+//! Between looking if it is alone and sharing the lock, a process has no lock for a moment. So only
+//! one process at a time joins or leaves: the one that has the turn, which is the lock of another
+//! folder.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -37,8 +38,8 @@ pub(super) struct Users {
 }
 
 impl Users {
-    /// Joins the processes that run a pipeline. The first one calls `begin`, while no other can join,
-    /// and `meet` for each request that an earlier one was told of.
+    /// Joins the processes that run a pipeline. The first one calls `begin`, while no other can
+    /// join, and `meet` for each request that an earlier one was told of.
     pub(super) fn join(
         workshop: &Workshop,
         begin: impl FnOnce(),
@@ -76,8 +77,8 @@ impl Users {
         Arc::downgrade(&self.guard)
     }
 
-    /// Leaves. `heard` is the request that this process was told of. The last process calls `meet` for
-    /// each that one of them was told of, while no other can join.
+    /// Leaves. `heard` is the request that this process was told of. The last process calls `meet`
+    /// for each that one of them was told of, while no other can join.
     pub(super) fn leave(self, heard: Option<RequestKind>, meet: impl Fn(RequestKind)) {
         let Users { path, access, claiming, guard } = self;
         if let Some(kind) = heard

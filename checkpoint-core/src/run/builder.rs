@@ -168,8 +168,8 @@ impl<T, O> Builder<T, O> {
     /// [`finish`](Checkpointer::finish) does for a while.
     ///
     /// Opening and loading take the newest generation that is whole on either level. A directory
-    /// that is empty, or damaged, gets it from the mirror. Where each level has what the other never
-    /// had, opening is an error ([`Error::MirrorApart`]), and nothing is changed.
+    /// that is empty, or damaged, gets it from the mirror. Where each level has what the other
+    /// never had, opening is an error ([`Error::MirrorApart`]), and nothing is changed.
     ///
     /// ```
     /// use checkpointed::{Checkpointer, Mirror};
@@ -187,10 +187,10 @@ impl<T, O> Builder<T, O> {
         self
     }
 
-    /// Keeps, for as long as the directory exists, the first generation at or after each multiple of
-    /// `n`, by a number in the metadata: the one of step 1000, of step 2000, and so on, wherever the
-    /// run was stopped in between. [`Checkpointer::count`] puts such a number into the metadata of
-    /// each save. Call it once for each name.
+    /// Keeps, for as long as the directory exists, the first generation at or after each multiple
+    /// of `n`, by a number in the metadata: the one of step 1000, of step 2000, and so on, wherever
+    /// the run was stopped in between. [`Checkpointer::count`] puts such a number into the metadata
+    /// of each save. Call it once for each name.
     ///
     /// ```
     /// use checkpointed::{Checkpointer, Schedule};
@@ -218,10 +218,10 @@ impl<T, O> Builder<T, O> {
     }
 
     /// Keeps the first generation of each interval, as long as it is not older than `up_to`: one an
-    /// hour for a day, one a day for a month. Call it once for each interval. Times are those of the
-    /// saves by the clock of the machine, ages are counted back from the newest save. One save with
-    /// a clock that is ahead removes nothing: if it is more than `up_to` after the save before it,
-    /// ages are counted from that one, until another save confirms it.
+    /// hour for a day, one a day for a month. Call it once for each interval. Times are those of
+    /// the saves by the clock of the machine, ages are counted back from the newest save. One save
+    /// with a clock that is ahead removes nothing: if it is more than `up_to` after the save before
+    /// it, ages are counted from that one, until another save confirms it.
     ///
     /// ```
     /// use checkpointed::Checkpointer;
@@ -268,8 +268,8 @@ impl<T, O> Builder<T, O> {
         self
     }
 
-    /// Branches from this generation of the other run, in the place of its newest one: loads take it
-    /// and no other, also where it is damaged. Used with [`branch_from`](Builder::branch_from).
+    /// Branches from this generation of the other run, in the place of its newest one: loads take
+    /// it and no other, also where it is damaged. Used with [`branch_from`](Builder::branch_from).
     ///
     /// ```
     /// use checkpointed::Checkpointer;
@@ -368,10 +368,10 @@ impl<T, O> Builder<T, O> {
     /// configuration is compared with none. `ckpt show` and `ckpt diff` have it too.
     ///
     /// In a group, the configuration of rank 0 counts. Floats are compared exactly; NaN equals NaN.
-    /// Sequences are compared in their order. That of a `HashSet` is another one at each start, so a
-    /// set must be a `BTreeSet`, or a sorted `Vec`; maps of any kind are compared by their keys. The
-    /// configuration is not part of the state: the program goes on with its present one. Secrets do
-    /// not belong in it.
+    /// Sequences are compared in their order. That of a `HashSet` is another one at each start, so
+    /// a set must be a `BTreeSet`, or a sorted `Vec`; maps of any kind are compared by their keys.
+    /// The configuration is not part of the state: the program goes on with its present one.
+    /// Secrets do not belong in it.
     ///
     /// ```
     /// use checkpointed::Checkpointer;
@@ -482,9 +482,9 @@ impl<T, O> Builder<T, O> {
     /// checkpointed: run.ckpt: saved generation 42, 256.0 MiB in 812.3ms, the program waited 28.1ms
     /// ```
     ///
-    /// `CHECKPOINT_SAVES=stderr` in the environment does it for a program that does not. In a group,
-    /// each member writes lines: let only rank 0 do it. With [`tracing`], each save is an event in
-    /// any case.
+    /// `CHECKPOINT_SAVES=stderr` in the environment does it for a program that does not. In a
+    /// group, each member writes lines: let only rank 0 do it. With [`tracing`], each save is an
+    /// event in any case.
     ///
     /// ```
     /// use checkpointed::Checkpointer;
@@ -515,7 +515,8 @@ impl<T, O> Builder<T, O> {
         self
     }
 
-    /// Stops for the reasons of the whole run too, and notes there when the program is told to stop.
+    /// Stops for the reasons of the whole run too, and notes there when the program is told to
+    /// stop.
     pub(crate) fn part_of(mut self, run: &Arc<SharedStop>, told: stop::Told) -> Self {
         self.stop = self.stop.part_of(run, told);
         self

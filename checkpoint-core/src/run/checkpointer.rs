@@ -192,9 +192,10 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// [`Error::NoneUsable`] where there are generations and all are damaged: only the user may
     /// decide to start afresh, by moving the directory away. [`Error::MirrorUnreachable`] where the
     /// newest is damaged or gone, and the mirror cannot be asked for it;
-    /// [`load_generation`](Checkpointer::load_generation) loads an older one. [`Error::SchemaMismatch`],
-    /// [`Error::OtherState`], [`Error::VersionUnknown`] or [`Error::FormatTooNew`] where the newest
-    /// is undamaged, but from another program, or cannot be converted to this state.
+    /// [`load_generation`](Checkpointer::load_generation) loads an older one.
+    /// [`Error::SchemaMismatch`], [`Error::OtherState`], [`Error::VersionUnknown`] or
+    /// [`Error::FormatTooNew`] where the newest is undamaged, but from another program, or cannot
+    /// be converted to this state.
     pub fn load(&mut self) -> Result<Option<T>, Error> {
         match self.load_boxed()? {
             Some(state) => Ok(Some(*state)),

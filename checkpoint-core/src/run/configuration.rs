@@ -6,8 +6,8 @@ use crate::error::Error;
 use crate::run::reader::CheckpointReader;
 use crate::state::Checkpoint;
 
-/// The reaction of a load to a [configuration](crate::Builder::config) that differs from that of the
-/// checkpoint.
+/// The reaction of a load to a [configuration](crate::Builder::config) that differs from that of
+/// the checkpoint.
 ///
 /// ```
 /// use checkpointed::{Checkpointer, ConfigChanges, Error};
@@ -51,15 +51,16 @@ impl ConfigChanges {
         ConfigChanges { is_refused: true, ..ConfigChanges::default() }
     }
 
-    /// Allows any difference of a setting, or of a group of settings: without a warning. `setting` is
-    /// a path such as `epochs` or `optimizer/rate`.
+    /// Allows any difference of a setting, or of a group of settings: without a warning. `setting`
+    /// is a path such as `epochs` or `optimizer/rate`.
     #[must_use]
     pub fn allow(mut self, setting: impl Into<String>) -> ConfigChanges {
         self.allowed.push(setting.into());
         self
     }
 
-    /// Names a setting, or a group of settings, that had another name when the checkpoint was saved.
+    /// Names a setting, or a group of settings, that had another name when the checkpoint was
+    /// saved.
     ///
     /// ```
     /// use checkpointed::ConfigChanges;

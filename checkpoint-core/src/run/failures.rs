@@ -43,8 +43,9 @@ impl OnFailedSave {
         OnFailedSave::default()
     }
 
-    /// [Warns](crate::Builder::on_warning), [reports](crate::reports::Decision::Failed), and continues; the
-    /// save is tried again after a quarter of the usual interval, or the usual number of steps.
+    /// [Warns](crate::Builder::on_warning), [reports](crate::reports::Decision::Failed), and
+    /// continues; the save is tried again after a quarter of the usual interval, or the usual
+    /// number of steps.
     #[must_use]
     pub fn go_on() -> OnFailedSave {
         OnFailedSave { goes_on: true, ..OnFailedSave::default() }
@@ -70,9 +71,9 @@ impl OnFailedSave {
     /// is tried once more.
     ///
     /// Nothing is removed unless the newest acknowledged generation was read and is undamaged, and
-    /// that one stays. So nothing acknowledged is lost. Only the second copy is missing for a while: until
-    /// the save is complete, or if it fails nevertheless, there is one generation fewer than the
-    /// retention keeps. For disks that hold two generations and never a third.
+    /// that one stays. So nothing acknowledged is lost. Only the second copy is missing for a
+    /// while: until the save is complete, or if it fails nevertheless, there is one generation
+    /// fewer than the retention keeps. For disks that hold two generations and never a third.
     #[must_use]
     pub fn make_room(mut self) -> OnFailedSave {
         self.makes_room = true;

@@ -43,8 +43,8 @@ pub struct Finished {
     pub(crate) removal: Option<Removal>,
 }
 
-/// All that the removal of the checkpoints of a run needs after its end: their place, and how it was
-/// claimed.
+/// All that the removal of the checkpoints of a run needs after its end: their place, and how it
+/// was claimed.
 #[derive(Clone, Debug)]
 pub(crate) struct Removal {
     pub(crate) home: Arc<dyn Home>,
@@ -74,7 +74,8 @@ impl Removal {
         }
         let claim = home.claim(claiming)?;
         let is_of_run = match (Newest::of(&**claim.home())?, newest) {
-            // This is what a removal that was cut short leaves: what is aside goes before the newest.
+            // This is what a removal that was cut short leaves: what is aside goes before the
+            // newest.
             (None, Some(_)) => claim.home().set_aside()?.is_empty(),
             (found, newest) => found == *newest,
         };
@@ -134,18 +135,18 @@ impl Finished {
     /// ```
     ///
     /// It removes all generations, also those that are set aside or damaged, the history and the
-    /// lock, and the directory itself if nothing else is in it. Where the directory is gone already,
-    /// it does nothing. Files of the user stay, and so do
-    /// [outputs](crate::Appended) and the copies in a [mirror](crate::Builder::mirror): the next start
-    /// with that mirror goes on from them. If it is cut short, even by a power cut, the next start
-    /// finds the newest generation, or none.
+    /// lock, and the directory itself if nothing else is in it. Where the directory is gone
+    /// already, it does nothing. Files of the user stay, and so do [outputs](crate::Appended) and
+    /// the copies in a [mirror](crate::Builder::mirror): the next start with that mirror goes on
+    /// from them. If it is cut short, even by a power cut, the next start finds the newest
+    /// generation, or none.
     ///
     /// # Errors
     /// [`Error::Pinned`] if a generation is pinned, also one that is set aside: then nothing is
     /// removed. A pin that comes during the removal ends it half-way; its generation stays.
-    /// [`Error::InUse`] if another program has opened the directory meanwhile. [`Error::InvalidSetting`]
-    /// if another has saved there since, or has its checkpoints there in place of those of this run;
-    /// in a group, and in another place than a directory.
+    /// [`Error::InUse`] if another program has opened the directory meanwhile.
+    /// [`Error::InvalidSetting`] if another has saved there since, or has its checkpoints there in
+    /// place of those of this run; in a group, and in another place than a directory.
     pub fn remove(self) -> Result<Finished, Error> {
         self.cleared(false)
     }

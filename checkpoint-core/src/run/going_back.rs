@@ -17,8 +17,8 @@ use crate::state::Checkpoint;
 use crate::store::{Metrics, Writer, name};
 
 impl<T: Checkpoint> CheckpointReader<T> {
-    /// Checks that a generation may be the newest from now on: it is there or aside, whole, of a type
-    /// that the program loads, and not older than the program allows.
+    /// Checks that a generation may be the newest from now on: it is there or aside, whole, of a
+    /// type that the program loads, and not older than the program allows.
     fn check_whole(&self, generation: u64) -> Result<(PathBuf, Container), Error> {
         self.check_age(Some(generation))?;
         let (path, container) = self.whole(generation)?;
@@ -42,8 +42,8 @@ impl<T: Checkpoint> CheckpointReader<T> {
         self.check_outputs(generation, of_run)
     }
 
-    /// Checks that a generation is whole, and that the files have what its outputs count on. Returns
-    /// the counts, if it has any.
+    /// Checks that a generation is whole, and that the files have what its outputs count on.
+    /// Returns the counts, if it has any.
     pub(crate) fn check_outputs(
         &self,
         generation: u64,
@@ -102,7 +102,8 @@ impl<T: Checkpoint> CheckpointReader<T> {
     }
 }
 
-/// Refuses to discard what a mirror has that is not this one: a restart with it would bring that back.
+/// Refuses to discard what a mirror has that is not this one: a restart with it would bring that
+/// back.
 pub(crate) fn refuse_mirrored_after(
     path: &Path,
     generation: u64,

@@ -16,7 +16,8 @@ use crate::container::ContainerWriter;
 use crate::run::in_memory::{Numbers, forged};
 use crate::{Checkpoint, CheckpointReader, Checkpointer, Error, Plain, schema::Schema};
 
-/// Loads a forged checkpoint: these bytes as the state of a `T`, and these numbers as its only array.
+/// Loads a forged checkpoint: these bytes as the state of a `T`, and these numbers as its only
+/// array.
 fn loads<T: Checkpoint>(array: Vec<u64>, state: &[u8]) -> Result<Option<T>, Error> {
     let directory = tempfile::tempdir().unwrap();
     let bytes = forged::<T>(Schema::of::<T>(), &[Numbers::U64(array)], state).unwrap();

@@ -153,8 +153,8 @@ impl Run {
         })
     }
 
-    /// True if a save is due after one more step, which is not made by this question. The program is
-    /// not told of a reason to stop.
+    /// True if a save is due after one more step, which is not made by this question. The program
+    /// is not told of a reason to stop.
     pub(crate) fn would_be_due(&mut self) -> bool {
         let elapsed = self.now();
         self.show_life(elapsed);
@@ -338,7 +338,8 @@ impl Run {
         }
     }
 
-    /// Records the cost of a save of the group, for the reasons to stop that must leave time for one.
+    /// Records the cost of a save of the group, for the reasons to stop that must leave time for
+    /// one.
     pub(crate) fn paid(&mut self, begun: Instant, saved: &Saved) {
         if !self.announces {
             let at = begun.saturating_duration_since(self.begun);

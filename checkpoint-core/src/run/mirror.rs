@@ -140,8 +140,8 @@ impl Mirror {
     }
 
     /// Keeps every generation at the mirror whose number `n` divides; by default those that the
-    /// directory keeps so. What the directory keeps as the best, and what is pinned there, the mirror
-    /// keeps too.
+    /// directory keeps so. What the directory keeps as the best, and what is pinned there, the
+    /// mirror keeps too.
     #[must_use]
     pub fn keep_every(mut self, n: u64) -> Mirror {
         self.keep_every = Some(n);

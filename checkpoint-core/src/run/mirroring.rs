@@ -48,9 +48,9 @@ impl Mirroring {
     /// the thread.
     ///
     /// # Errors
-    /// The two levels are of two runs, or the mirror is that of `origin`; the directory is empty, and
-    /// the mirror cannot be asked; or the mirror has checkpoints, and none is usable; or the directory is empty, and the mirror
-    /// cannot be written.
+    /// The two levels are of two runs, or the mirror is that of `origin`; the directory is empty,
+    /// and the mirror cannot be asked; or the mirror has checkpoints, and none is usable; or the
+    /// directory is empty, and the mirror cannot be written.
     pub(crate) fn open(
         settings: &Settings,
         far: Far,
@@ -121,8 +121,8 @@ impl Mirroring {
         Ok(())
     }
 
-    /// Refuses to go on from what a mirror has more, where that is what this directory left: it went
-    /// back, or it is empty, and the mirror is that of the run from which it branches.
+    /// Refuses to go on from what a mirror has more, where that is what this directory left: it
+    /// went back, or it is empty, and the mirror is that of the run from which it branches.
     fn check_is_ours(&self, writer: &Writer, start: &Start, origin: Option<&Origin>) -> Result<(), Error> {
         let Standing::Ahead { near } = start.standing else { return Ok(()) };
         let Some(near) = near else {

@@ -329,8 +329,8 @@ impl<T: Checkpoint> CheckpointReader<T> {
             warn(format!("generation {generation} cannot be used, {next}: {error}"));
             skipped.push(Skipped { generation, error });
         }
-        // What was computed from inputs that are gone can be computed anew. So can the older states of
-        // the same step that are damaged.
+        // What was computed from inputs that are gone can be computed anew. So can the older states
+        // of the same step that are damaged.
         if skipped.is_empty() {
             self.check_rewound()?;
         }

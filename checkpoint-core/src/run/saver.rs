@@ -381,8 +381,8 @@ impl Saver {
         Ok(stall)
     }
 
-    /// Waits until no save runs, and returns the outcome of the last one, once: what was saved, or the
-    /// decision where a failure is tolerated.
+    /// Waits until no save runs, and returns the outcome of the last one, once: what was saved, or
+    /// the decision where a failure is tolerated.
     pub(crate) fn outcome(&mut self) -> Result<(Option<Saved>, Option<Decision>), Error> {
         self.settle();
         let decision = self.check()?;

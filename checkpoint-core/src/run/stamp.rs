@@ -1,6 +1,6 @@
-//! The checkpoints inside a step of a pipeline: the mark of one whose state was computed from inputs that
-//! changed meanwhile, the notes about the files of the step, and the note that the step went on from an
-//! earlier one.
+//! The checkpoints inside a step of a pipeline: the mark of one whose state was computed from
+//! inputs that changed meanwhile, the notes about the files of the step, and the note that the step
+//! went on from an earlier one.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -31,8 +31,8 @@ pub(crate) fn is_marked(manifest: &Manifest) -> bool {
     mark_of(manifest).is_some()
 }
 
-/// Looks at the inputs of a state just before it is saved, and marks the save where they changed. Notes
-/// the loads.
+/// Looks at the inputs of a state just before it is saved, and marks the save where they changed.
+/// Notes the loads.
 #[derive(Clone, Default)]
 pub(crate) struct Stamp {
     look: Option<Arc<Look>>,
@@ -63,8 +63,8 @@ impl Earlier {
         Earlier { generations: generations.into_iter().collect(), ..Earlier::default() }
     }
 
-    /// The notes of the earlier checkpoints that were loaded: the inputs of all, and the files of the
-    /// last one.
+    /// The notes of the earlier checkpoints that were loaded: the inputs of all, and the files of
+    /// the last one.
     pub(crate) fn notes(&self) -> Notes {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -42,7 +42,8 @@ pub(crate) fn generation<T: Checkpoint, S: Serialize + ?Sized>(
         return None;
     }
     let (stands, mut counted) = outputs::saving(outputs, || has_bytes(state, reader.forms(), &container));
-    // An earlier run may have left them unsynced. The program may have gone back to this state, too.
+    // An earlier run may have left them unsynced. The program may have gone back to this state,
+    // too.
     let stands = stands && !outputs.has_lost() && outputs::sync_all(&mut counted).is_ok();
     if stands {
         outputs::acknowledge(&counted, newest);

@@ -1,4 +1,5 @@
-//! The receivers of the progress of saves: the callback of the program, and lines on standard error.
+//! The receivers of the progress of saves: the callback of the program, and lines on standard
+//! error.
 
 use std::path::Path;
 use std::time::Duration;

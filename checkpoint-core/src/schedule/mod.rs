@@ -63,9 +63,9 @@ impl Schedule {
         Schedule::of(Rule::Steps(n))
     }
 
-    /// Saves at each multiple of `n` of a number that the program [counts](crate::Checkpointer::count)
-    /// under this name, or as soon after it as the program asks: at step 100, 200 and so on, wherever
-    /// the run was stopped in between.
+    /// Saves at each multiple of `n` of a number that the program
+    /// [counts](crate::Checkpointer::count) under this name, or as soon after it as the program
+    /// asks: at step 100, 200 and so on, wherever the run was stopped in between.
     ///
     /// ```
     /// use checkpointed::{Checkpointer, Schedule};
@@ -116,7 +116,8 @@ impl Schedule {
     /// [`adaptive_from`](Schedule::adaptive_from) with 24 hours. That may be far from the truth, so
     /// cheap saves are made more often: as often as takes half a per cent of the time, or as would
     /// be best if the run failed once in the time that it has run, whichever is less often. Each of
-    /// the last runs that failed before its first save, but one, halves the first interval of this one.
+    /// the last runs that failed before its first save, but one, halves the first interval of this
+    /// one.
     #[must_use]
     pub fn adaptive() -> Schedule {
         Schedule::adaptive_from(ASSUMED_MTBF)

@@ -119,7 +119,8 @@ mod tests {
             later > seconds(30)
                 && later <= interval::exact(cost, past.until(seconds(24 * 3600)).mtbf(ASSUMED_MTBF))
         );
-        // If saves are so expensive that the time so far tells less, the assumption of a day counts.
+        // If saves are so expensive that the time so far tells less, the assumption of a day
+        // counts.
         let dear = past.interval(ASSUMED_MTBF, seconds(1), seconds(60));
         assert_eq!(dear, interval::exact(seconds(60), past.until(seconds(1)).mtbf(ASSUMED_MTBF)));
     }

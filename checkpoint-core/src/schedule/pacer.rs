@@ -283,8 +283,8 @@ impl Pacer {
                 Some(if self.has_saved { interval } else { self.after_fruitless_runs(interval) })
             }
         };
-        // If one save were still running when the next is due, the program would only wait for it. None
-        // of this run is running before its first.
+        // If one save were still running when the next is due, the program would only wait for it.
+        // None of this run is running before its first.
         let in_the_background =
             if self.has_saved { cost.total.saturating_sub(cost.stall) } else { Duration::ZERO };
         self.interval = match (wanted, at_most) {
@@ -305,8 +305,8 @@ impl Pacer {
 
     /// Halves the interval for each of the last runs that failed before its first save, except one,
     /// which is chance. Otherwise, a program that is always killed sooner would repeat the same
-    /// work forever. The interval is at least the cost of a save, but that may be what one slow save
-    /// took: after more such runs the least interval is halved too.
+    /// work forever. The interval is at least the cost of a save, but that may be what one slow
+    /// save took: after more such runs the least interval is halved too.
     fn after_fruitless_runs(&self, interval: Duration) -> Duration {
         let halved = interval / (1 << self.past.fruitless.saturating_sub(1).min(HALVINGS));
         let least = self.cost.stall / (1 << self.past.fruitless.saturating_sub(DOUBTED).min(HALVINGS));
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_is_always_killed_in_its_first_second_saves_at_last() {
+    fn a_run_always_killed_in_its_first_second_saves_at_last() {
         for schedule in [Schedule::adaptive(), Schedule::overhead(0.01), Schedule::optimal(seconds(60))] {
             let first = |fruitless| {
                 let past = Past { failures: 9, observed: seconds(5), fruitless, costs: Vec::new() };

@@ -1,5 +1,5 @@
-//! Older names of types, fields and variants, and defaults of fields, as the program gives them. They
-//! are in no manifest.
+//! Older names of types, fields and variants, and defaults of fields, as the program gives them.
+//! They are in no manifest.
 
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,8 @@ impl Former {
         self.member(path).default = Some(has_default);
     }
 
-    /// True if such a field gets a default where a checkpoint lacks it; `None` where its type decides.
+    /// True if such a field gets a default where a checkpoint lacks it; `None` where its type
+    /// decides.
     pub(crate) fn default_of(&self, variant: Option<&str>, name: &str) -> Option<bool> {
         self.known(variant, name)?.default
     }

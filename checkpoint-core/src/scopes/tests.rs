@@ -195,7 +195,8 @@ fn a_failed_save_leaves_the_outputs_that_are_kept() {
         let is_last = place >= disk.asked().len();
         disk.plan(None);
         failed += u64::from(saved.is_err());
-        // With other bytes the file would be long enough for the next save, and no load would take it.
+        // With other bytes the file would be long enough for the next save, and no load would take
+        // it.
         early.write_all(&[b'-'; 50]).unwrap_err();
         inner.save(&2).unwrap();
         drop((early, inner));

@@ -6,11 +6,11 @@ use super::Checkpoint;
 
 /// A struct of references that is saved as a state that owns its parts.
 ///
-/// `#[checkpointed(owned = "State")]` on a struct with a lifetime implements it, and makes that state:
-/// the struct `State` has the same fields, `T` in the place of `&T`, `Vec<T>` of `&[T]` and `String` of
-/// `&str`. [`save_parts`](crate::Checkpointer::save_parts) and its like save the one, and a load
-/// gives the other. What the one saved and what the other saved are the same checkpoint. Where it is
-/// implemented by hand, a save of another form than that of `Owned` is an error.
+/// `#[checkpointed(owned = "State")]` on a struct with a lifetime implements it, and makes that
+/// state: the struct `State` has the same fields, `T` in the place of `&T`, `Vec<T>` of `&[T]` and
+/// `String` of `&str`. [`save_parts`](crate::Checkpointer::save_parts) and its like save the one,
+/// and a load gives the other. What the one saved and what the other saved are the same checkpoint.
+/// Where it is implemented by hand, a save of another form than that of `Owned` is an error.
 ///
 /// ```
 /// use checkpointed::{checkpointed, schema::Schema, traits::Borrowed};

@@ -13,8 +13,8 @@ use crate::schema::{Former, Schema, Type};
 /// The form of [`ExpectedSchema`] in JSON.
 const FORM: u32 = 1;
 
-/// The types that a program loads: its schema, with its defaults, former names and migrations. Displays
-/// as JSON, which `ckpt check` compares with a checkpoint before the program runs.
+/// The types that a program loads: its schema, with its defaults, former names and migrations.
+/// Displays as JSON, which `ckpt check` compares with a checkpoint before the program runs.
 ///
 /// ```
 /// use checkpointed::{ExpectedSchema, checkpointed};

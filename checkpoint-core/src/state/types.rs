@@ -207,9 +207,9 @@ impl Types {
         }
     }
 
-    /// Tells if a field of `T` gets a default where a checkpoint lacks it: `#[serde(default)]`. Where
-    /// this is not told, an `Option` does, and no other type. `member` leads to the field, as for
-    /// [`was_member`](Types::was_member).
+    /// Tells if a field of `T` gets a default where a checkpoint lacks it: `#[serde(default)]`.
+    /// Where this is not told, an `Option` does, and no other type. `member` leads to the field, as
+    /// for [`was_member`](Types::was_member).
     ///
     /// Only [`ExpectedSchema`](crate::ExpectedSchema) asks: a load finds it out by itself.
     pub fn has_default<T: 'static>(&mut self, member: &[&str], has_default: bool) {

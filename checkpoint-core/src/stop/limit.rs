@@ -81,8 +81,9 @@ impl Limit {
     /// program.
     ///
     /// That is true if the time left is at most the sum of
-    /// - twice the time of a save, but at most half of the whole time, and at least one save, if this
-    ///   run has made one: what was slow in an earlier run must not end each later one at once;
+    /// - twice the time of a save, but at most half of the whole time, and at least one save, if
+    ///   this run has made one: what was slow in an earlier run must not end each later one at
+    ///   once;
     /// - one step, because the program asks again only after it, but at most a quarter of the whole
     ///   time;
     /// - 5 s, or a twentieth of the whole time, whichever is less.

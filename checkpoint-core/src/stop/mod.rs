@@ -8,8 +8,8 @@
 //!
 //! `deadline` finds the times in the environment. `batch` asks the batch system for them, `answer`
 //! parses its output, and `job` asks again while the program runs. `limit` computes how long before
-//! a time the last save must begin. The first reason that is found stays. `shared` has the reasons of
-//! a run whose parts ask each for itself, as the steps of a pipeline.
+//! a time the last save must begin. The first reason that is found stays. `shared` has the reasons
+//! of a run whose parts ask each for itself, as the steps of a pipeline.
 
 mod answer;
 mod batch;

@@ -13,7 +13,8 @@ use crate::outcome::{ExitCodes, StopReason};
 use crate::schedule::SaveTakes;
 use crate::store::{Guard, Process};
 
-/// The reasons to stop a whole run. The first one that a part of the run finds counts for all parts.
+/// The reasons to stop a whole run. The first one that a part of the run finds counts for all
+/// parts.
 #[derive(Debug)]
 pub(crate) struct SharedStop {
     stop: Mutex<Stop>,
@@ -79,8 +80,8 @@ impl SharedStop {
         }
     }
 
-    /// Ends the run. Warns of a signal that no part asked about. If the run is `alone`, a request that
-    /// a part was told of is met.
+    /// Ends the run. Warns of a signal that no part asked about. If the run is `alone`, a request
+    /// that a part was told of is met.
     pub(crate) fn leave(&self, alone: bool) {
         if let Some(mut stop) = self.lock() {
             stop.leave();

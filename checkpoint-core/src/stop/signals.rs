@@ -9,8 +9,8 @@
 //!
 //! A program that was stopped, and has saved, is about to end with a code of its own, by which the
 //! batch system starts it again. A signal that comes just then must not end it with another. So
-//! instead of the system's default, the signal then ends it with that code: the code of the run that
-//! ended last.
+//! instead of the system's default, the signal then ends it with that code: the code of the run
+//! that ended last.
 
 #[cfg(unix)]
 pub(super) use unix::Listener;

@@ -213,7 +213,7 @@ fn the_code_of_a_stopped_run_is_not_that_of_a_later_end() {
 }
 
 #[test]
-fn a_signal_after_a_pipeline_stopped_ends_the_program_with_the_code() {
+fn a_signal_after_a_pipeline_stopped_ends_with_its_code() {
     if inside() {
         let settings = Settings { signals: Signal::DEFAULT.to_vec(), ..Settings::default() };
         let directory = std::env::temp_dir().join("there is no such pipeline directory");
@@ -226,7 +226,7 @@ fn a_signal_after_a_pipeline_stopped_ends_the_program_with_the_code() {
         say("stopped");
         return until(|| None);
     }
-    let test = "a_signal_after_a_pipeline_stopped_ends_the_program_with_the_code";
+    let test = "a_signal_after_a_pipeline_stopped_ends_with_its_code";
     let status = end_of(test, &["listening", "stopped"], Sent::USR1);
     assert_eq!(status.code(), Some(EXIT_REQUEUE.into()));
 }

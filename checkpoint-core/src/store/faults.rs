@@ -857,7 +857,8 @@ fn room_is_made_only_beside_an_acknowledged_generation() {
             assert!(matches!(outcome, Err(Error::NoSpace { .. })), "{outcome:?}");
             assert_eq!(retired, [""; 0]);
         } else {
-            // The one whose save failed makes room; the acknowledged one goes after the new one came.
+            // The one whose save failed makes room; the acknowledged one goes after the new one
+            // came.
             assert_eq!(outcome.unwrap().generation, 3);
             let expected = ["retire 00000000000000000002.ckpt", "retire 00000000000000000001.ckpt"];
             assert_eq!(retired, expected);

@@ -1,8 +1,8 @@
 //! The seam to the place of checkpoints: a directory of this machine, or another place that keeps
 //! generations of bytes.
 //!
-//! [`Home`] → [`Claim`] → [`Draft`] → [`Sealed`] → a generation. Numbers and retention are above it,
-//! in the writer: a home only knows generations one by one.
+//! [`Home`] → [`Claim`] → [`Draft`] → [`Sealed`] → a generation. Numbers and retention are above
+//! it, in the writer: a home only knows generations one by one.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -35,14 +35,14 @@ pub trait Home: fmt::Debug + Send + Sync {
     /// The existing generations, oldest first. An absent place has none.
     fn generations(&self) -> Result<Vec<u64>, Error>;
 
-    /// Looks at the place anew, before a generation is read whose number a caller gave: another file
-    /// may have it by now. A place that keeps no listing need not, which is the default.
+    /// Looks at the place anew, before a generation is read whose number a caller gave: another
+    /// file may have it by now. A place that keeps no listing need not, which is the default.
     fn look(&self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// True where a program may have the place open, and a claim would end its right to save. A place
-    /// with locks never has this: there, the claim is refused. That is the default.
+    /// True where a program may have the place open, and a claim would end its right to save. A
+    /// place with locks never has this: there, the claim is refused. That is the default.
     fn was_claimed(&self) -> Result<bool, Error> {
         Ok(false)
     }
@@ -52,7 +52,8 @@ pub trait Home: fmt::Debug + Send + Sync {
     fn set_aside(&self) -> Result<Vec<u64>, Error>;
 
     /// The highest number of a generation that was sent to a mirror, as the place remembers; 0 for
-    /// none, which is the default. It is not used again: the mirror may have it, though it is lost here.
+    /// none, which is the default. It is not used again: the mirror may have it, though it is lost
+    /// here.
     fn last_sent(&self) -> Result<u64, Error> {
         Ok(0)
     }
@@ -203,8 +204,8 @@ pub trait Claim: fmt::Debug + Send {
     /// Makes all removals durable that have returned.
     fn sync(&mut self) -> Result<(), Error>;
 
-    /// Makes durable that no generation after this one is there, but for `but`: one that is there in
-    /// spite of its removal is an error. By default, removals that returned are done.
+    /// Makes durable that no generation after this one is there, but for `but`: one that is there
+    /// in spite of its removal is an error. By default, removals that returned are done.
     fn end_removals_after(&mut self, _generation: u64, _but: Option<u64>) -> Result<(), Error> {
         self.sync()
     }
@@ -213,9 +214,9 @@ pub trait Claim: fmt::Debug + Send {
     /// that its space may not be free.
     fn remove_at_once(&mut self, generation: u64) -> io::Result<bool>;
 
-    /// Makes a generation the newest: sets the newer ones aside, durably, and brings it back where it
-    /// was set aside itself. With `note`, the place remembers it, see
-    /// [`Home::has_rewound_to`]. By default the place cannot do that.
+    /// Makes a generation the newest: sets the newer ones aside, durably, and brings it back where
+    /// it was set aside itself. With `note`, the place remembers it, see [`Home::has_rewound_to`].
+    /// By default the place cannot do that.
     fn rewind(&mut self, _generation: u64, _note: bool) -> Result<Rewound, Error> {
         Err(Error::InvalidSetting {
             setting: format!("rewinding {}", self.home().path().display()),
@@ -224,16 +225,16 @@ pub trait Claim: fmt::Debug + Send {
         })
     }
 
-    /// Removes all generations and everything else of ours, durably, and the place itself if nothing
-    /// else is in it; the claim ends with it. A pinned generation is an error, unless `with_pins`. By
-    /// default the place cannot do that.
+    /// Removes all generations and everything else of ours, durably, and the place itself if
+    /// nothing else is in it; the claim ends with it. A pinned generation is an error, unless
+    /// `with_pins`. By default the place cannot do that.
     fn clear(self: Box<Self>, _with_pins: bool) -> Result<(), Error> {
         Err(not_removable(self.home().path()))
     }
 
-    /// Takes a rewind back that failed, and ends it where it can no longer be taken back. Until then
-    /// nothing may be removed by the numbers that are there. True if generations came or went. By
-    /// default, no rewind is ever half done.
+    /// Takes a rewind back that failed, and ends it where it can no longer be taken back. Until
+    /// then nothing may be removed by the numbers that are there. True if generations came or went.
+    /// By default, no rewind is ever half done.
     fn end_rewind(&mut self) -> Result<bool, Error> {
         Ok(false)
     }
@@ -279,8 +280,8 @@ pub trait Sealed: fmt::Debug + Send {
     /// Opens it as a reader will; `None` where no reader can before it is published.
     fn open(&self) -> io::Result<Option<Box<dyn Source>>>;
 
-    /// Makes it a generation: when this returns, readers find it, and where the claim is durable, it
-    /// survives a power cut.
+    /// Makes it a generation: when this returns, readers find it, and where the claim is durable,
+    /// it survives a power cut.
     fn publish(self: Box<Self>) -> Published;
 }
 

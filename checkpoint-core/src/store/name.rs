@@ -27,7 +27,8 @@ pub(crate) const PROGRESS: &str = "progress";
 /// In the directory of a pipeline: the hashes of its input files, as a checkpoint directory.
 pub(crate) const FILES: &str = "files";
 
-/// In the directory of a pipeline: a folder for each step, with the copies of files that it produced.
+/// In the directory of a pipeline: a folder for each step, with the copies of files that it
+/// produced.
 pub(crate) const PRODUCED: &str = "produced";
 
 /// In the directory of a pipeline: a lock that all processes have that run it at the same time.
@@ -64,8 +65,8 @@ const TEMPORARY_PREFIX: &str = ".checkpoint-";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 const TEMPORARY_RANDOM: usize = 16;
 
-/// The bytes of the longest name that the library gives to a file of a checkpoint directory: that of
-/// the record of a mirror. Some file systems take none of more than 143, as eCryptfs.
+/// The bytes of the longest name that the library gives to a file of a checkpoint directory: that
+/// of the record of a mirror. Some file systems take none of more than 143, as eCryptfs.
 pub(super) const LONGEST: usize = 132;
 
 /// The number of digits of the greatest generation, so that names also sort by number.
@@ -85,8 +86,8 @@ pub(crate) fn mirror_key(mirror: &std::path::Path) -> String {
     hash.as_str().chars().take(16).collect()
 }
 
-/// The name of the record of a generation that a mirror has, or that is on its way there. `file` tells
-/// it from another one of the same number.
+/// The name of the record of a generation that a mirror has, or that is on its way there. `file`
+/// tells it from another one of the same number.
 pub(super) fn of_mirrored(generation: u64, mirror_key: &str, has_arrived: bool, file: &str) -> String {
     let kind = if has_arrived { MIRRORED } else { SENT };
     format!("{generation:0DIGITS$}{kind}{mirror_key}-{file}")

@@ -31,8 +31,8 @@ impl Process {
         self.id
     }
 
-    /// Locks a mutex of this process. `None` in a process that was forked from it, if a thread of the
-    /// parent had the lock at the fork: that thread does not exist here, and never releases it.
+    /// Locks a mutex of this process. `None` in a process that was forked from it, if a thread of
+    /// the parent had the lock at the fork: that thread does not exist here, and never releases it.
     pub(crate) fn lock<T>(self, mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
         match mutex.try_lock() {
             Ok(locked) => Some(locked),

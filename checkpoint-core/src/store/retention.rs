@@ -100,8 +100,8 @@ pub struct Retention {
     /// The number of best generations to keep, for each metric.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub best: Vec<(Metric, usize)>,
-    /// Numbers in the metadata. Keeps the first generation at or after each multiple, from the first
-    /// multiple on: 1000, 2000, … steps.
+    /// Numbers in the metadata. Keeps the first generation at or after each multiple, from the
+    /// first multiple on: 1000, 2000, … steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub every_of: Vec<(String, NonZeroU64)>,
     /// Keeps the first generation of each interval, up to an age.
@@ -109,10 +109,10 @@ pub struct Retention {
     pub by_age: Vec<ByAge>,
 }
 
-/// A rule of retention by age: one generation in each interval, up to an age. Times are those of the
-/// saves by the clock of their machine; ages are counted back from the newest save. If that is more
-/// than the greatest age after the save before it, nothing goes by its age until one more save: the
-/// clock of the machine may have been wrong for a moment.
+/// A rule of retention by age: one generation in each interval, up to an age. Times are those of
+/// the saves by the clock of their machine; ages are counted back from the newest save. If that is
+/// more than the greatest age after the save before it, nothing goes by its age until one more
+/// save: the clock of the machine may have been wrong for a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByAge {
     /// The interval, of which the first save is kept. Intervals begin at multiples of this since
@@ -250,7 +250,8 @@ impl Retention {
             best.for_each(|generation| keep(generation, Keeping::Best(metric.clone())));
         }
         for (name, every) in &self.every_of {
-            // Each multiple keeps its first, so a restart that comes to it once more keeps no second.
+            // Each multiple keeps its first, so a restart that comes to it once more keeps no
+            // second.
             let mut multiples = BTreeSet::new();
             let first = facts().filter(|(_, facts)| {
                 let multiple = facts.values.get(name).and_then(|value| multiple_of(value, *every));
@@ -301,8 +302,8 @@ impl ByAge {
         Some(if is_far { before } else { newest })
     }
 
-    /// The number of the interval of a save, unless it is too old. A save after the newest one, as of
-    /// a clock that was set back, has no age.
+    /// The number of the interval of a save, unless it is too old. A save after the newest one, as
+    /// of a clock that was set back, has no age.
     fn interval(&self, created: SystemTime, newest: SystemTime) -> Option<u128> {
         let age = newest.duration_since(created).unwrap_or_default();
         let since = created.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! A directory in which a test has a part: it fails requests, and changes what is read and written.
 //!
-//! Each place of checkpoints that a test needs is a [`Script`]; the way through the seam stands here
-//! once.
+//! Each place of checkpoints that a test needs is a [`Script`]; the way through the seam stands
+//! here once.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -65,8 +65,8 @@ impl Writer {
     pub(crate) fn open(home: &dyn Home, settings: Settings, claiming: &Claiming) -> Result<Writer, Error> {
         let claim = home.claim(claiming)?;
         let known: BTreeSet<u64> = claim.home().generations()?.into_iter().collect();
-        // The number of a damaged generation that was moved away is not used for another one, nor that
-        // of one that was lost here, and that a mirror has: it may be away just now.
+        // The number of a damaged generation that was moved away is not used for another one, nor
+        // that of one that was lost here, and that a mirror has: it may be away just now.
         let last = known.last().copied().max(claim.home().set_aside()?.last().copied());
         Ok(Writer {
             last: last.unwrap_or(0).max(claim.home().last_sent()?),
@@ -358,8 +358,8 @@ impl Writer {
         Ok(rewound)
     }
 
-    /// Takes a rewind back that failed, if that is possible by now: what comes next goes on from the
-    /// newest generation of before.
+    /// Takes a rewind back that failed, if that is possible by now: what comes next goes on from
+    /// the newest generation of before.
     pub(crate) fn take_rewind_back(&mut self) {
         if let Err(error) = self.end_rewind() {
             tracing::debug!(%error, "a rewind that failed is not taken back yet");
@@ -399,8 +399,8 @@ impl Writer {
         self.metrics.remove(&generation);
     }
 
-    /// Takes these for the existing generations. The metrics of those from elsewhere are unknown, so
-    /// they stay: one may be the best.
+    /// Takes these for the existing generations. The metrics of those from elsewhere are unknown,
+    /// so they stay: one may be the best.
     fn learn(&mut self, generations: Vec<u64>) {
         let there: BTreeSet<u64> = generations.into_iter().collect();
         if self.settings.retention.uses_manifests() {
@@ -447,8 +447,8 @@ impl Writer {
     }
 
     /// Removes, before a generation exists, the ones that retention would remove after it, to free
-    /// their space. The newest that is durable stays, and must be whole. Returns true if a generation
-    /// was removed.
+    /// their space. The newest that is durable stays, and must be whole. Returns true if a
+    /// generation was removed.
     pub(crate) fn make_room(
         &mut self,
         coming: u64,

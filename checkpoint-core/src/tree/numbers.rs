@@ -2,8 +2,8 @@
 
 use crate::schema::{Body, Element, Fields, Float16, Grid, Schema, Type};
 
-/// The type of the numbers that a type of elements consists of, and the lengths of the dimensions of
-/// one element.
+/// The type of the numbers that a type of elements consists of, and the lengths of the dimensions
+/// of one element.
 pub(super) fn numbers(schema: &Schema, ty: &Type) -> Option<(Element, Vec<u64>)> {
     let (mut ty, mut inner) = (ty, Vec::new());
     // There cannot be more wrappers than definitions, unless they go in a circle.

@@ -223,7 +223,8 @@ fn loses_no_save_with_an_answer(server: &Foreign) {
     }
 }
 
-/// A server without conditions is refused, by the word that says why. A later version may keep them.
+/// A server without conditions is refused, by the word that says why. A later version may keep
+/// them.
 #[track_caller]
 fn is_refused_or_keeps_every_promise(server: &Foreign) {
     // One that looks first, and writes a little later, may be as quick as that once.

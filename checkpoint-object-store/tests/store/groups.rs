@@ -211,7 +211,7 @@ fn plates<G: Group>(server: &Server, member: G) -> GroupCheckpointer<Plate, G> {
 }
 
 #[test]
-fn another_number_of_ranks_gets_the_same_bits_and_the_old_parts_go() {
+fn another_number_of_ranks_gets_the_bits_and_old_parts_go() {
     for to in [2, 6, 1] {
         let server = Server::start();
         run(RANKS, |member| {

@@ -1,7 +1,7 @@
 //! Programs that are killed or stopped at any moment: the next one loads all that was acknowledged.
 //!
-//! 60 kills of each kind; `CHECKPOINTED_KILLS=1000 cargo test --test store kills:: -- --nocapture` for
-//! more.
+//! 60 kills of each kind; `CHECKPOINTED_KILLS=1000 cargo test --test store kills:: -- --nocapture`
+//! for more.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

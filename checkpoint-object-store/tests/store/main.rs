@@ -357,7 +357,7 @@ fn a_run_that_was_taken_over_removes_nothing() {
 }
 
 #[test]
-fn a_number_that_was_discarded_is_written_into_a_claim_before_the_next() {
+fn a_discarded_number_is_in_a_claim_before_the_next_save() {
     let server = Server::start();
     let mut checkpoints = Checkpointer::<u64>::builder_in(home(&server)).keep_last(9).open().unwrap();
     for number in 1..=5 {

@@ -152,7 +152,7 @@ fn a_mirror_that_another_machine_took_over_is_left_to_it() {
 }
 
 #[test]
-fn an_upload_of_the_former_machine_that_lands_late_ends_no_mirror() {
+fn a_late_upload_of_the_former_machine_ends_no_mirror() {
     let (server, directory, warnings) = (Server::start(), tempfile::tempdir().unwrap(), Arc::default());
     let (first, second) = (near(directory.path(), "first"), near(directory.path(), "second"));
     let mut former = open(&first, &server, &warnings);

@@ -162,8 +162,8 @@ impl Server {
         self.state.lock().unwrap().meanwhile.insert(format!("/bucket/{key}"), Arc::new(bytes));
     }
 
-    /// After this number of PUTs with a condition, and before the next one, another program claims the
-    /// place: it removes the claim `old`, and writes `new`.
+    /// After this number of PUTs with a condition, and before the next one, another program claims
+    /// the place: it removes the claim `old`, and writes `new`.
     pub fn take_over_after(&self, creations: usize, old: &str, new: &str) {
         let keys = [old, new].map(|key| format!("/bucket/{key}"));
         self.state.lock().unwrap().takeover = Some((creations, keys));

@@ -1,5 +1,5 @@
-//! [`checkpointed`] for optimizations by [`argmin`]: after a crash, a full disk or a job limit they go
-//! on from the newest checkpoint that is whole.
+//! [`checkpointed`] for optimizations by [`argmin`]: after a crash, a full disk or a job limit they
+//! go on from the newest checkpoint that is whole.
 //!
 //! One line is added to the program, and one more where its result is to be kept:
 //!
@@ -39,20 +39,20 @@
 //! are. The state holds the parameters, the costs and the number of iterations; argmin counts the
 //! calls of the cost function anew in each process.
 //!
-//! A load replaces all that `configure` has set: the number of iterations and the target cost are those
-//! of the first start. To change them, begin another directory.
-//! [`Builder::config`](checkpointed::Builder::config) tells of settings that differ from those
-//! of the checkpoint.
+//! A load replaces all that `configure` has set: the number of iterations and the target cost are
+//! those of the first start. To change them, begin another directory.
+//! [`Builder::config`](checkpointed::Builder::config) tells of settings that differ from those of
+//! the checkpoint.
 //!
 //! # Signals and job limits
 //!
 //! Leave time limits to the checkpointer, and not to argmin's `timeout`; and signals too, by
 //! `.ctrlc(false)` where argmin has its feature `ctrlc`, whose handler would take the place of the
-//! checkpointer's. [`finish`](Checkpoints::finish) refuses a result that was ended in these ways, because
-//! each later start would take it for the end.
+//! checkpointer's. [`finish`](Checkpoints::finish) refuses a result that was ended in these ways,
+//! because each later start would take it for the end.
 //!
-//! Where the checkpointer is to [stop](checkpointed::Builder::stop_on_signals), the optimization is saved,
-//! and [`Executor::run`](argmin::core::Executor::run) returns [`Stopped`]:
+//! Where the checkpointer is to [stop](checkpointed::Builder::stop_on_signals), the optimization is
+//! saved, and [`Executor::run`](argmin::core::Executor::run) returns [`Stopped`]:
 //!
 //! ```no_run
 //! # use argmin::core::{CostFunction, Error, Executor};
@@ -99,7 +99,8 @@ pub type Saved<S, I> = Plain<(S, I)>;
 /// `None` once the run has ended.
 type Running<S, I> = Option<Checkpointer<Saved<S, I>>>;
 
-/// The checkpoints of one optimization, for [`Executor::checkpointing`](argmin::core::Executor::checkpointing).
+/// The checkpoints of one optimization, for
+/// [`Executor::checkpointing`](argmin::core::Executor::checkpointing).
 ///
 /// A clone is the same checkpoints: give one to argmin, and keep the other to
 /// [`finish`](Checkpoints::finish).
@@ -137,8 +138,8 @@ where
     }
 
     /// The checkpoints of a checkpointer with settings of its own: another schedule, reasons to
-    /// stop, metadata. [`Schedule::every_of("iteration", n)`](checkpointed::Schedule::every_of) counts the
-    /// iterations of all runs together.
+    /// stop, metadata. [`Schedule::every_of("iteration", n)`](checkpointed::Schedule::every_of)
+    /// counts the iterations of all runs together.
     pub fn new(checkpointer: Checkpointer<Saved<S, I>>) -> Checkpoints<S, I> {
         Checkpoints { checkpointer: Arc::new(Mutex::new(Some(checkpointer))) }
     }
@@ -147,9 +148,10 @@ where
     /// returns it at once.
     ///
     /// # Errors
-    /// As [`Checkpointer::finish`], and [`Error::InvalidSetting`](checkpointed::Error::InvalidSetting)
-    /// if the run has ended before, or if argmin's `timeout` or its handler of ctrl+c has ended it: then
-    /// the last checkpoint stays the newest, and the next start goes on from it.
+    /// As [`Checkpointer::finish`], and
+    /// [`Error::InvalidSetting`](checkpointed::Error::InvalidSetting) if the run has ended before,
+    /// or if argmin's `timeout` or its handler of ctrl+c has ended it: then the last checkpoint
+    /// stays the newest, and the next start goes on from it.
     pub fn finish<O>(&self, result: &OptimizationResult<O, S, I>) -> Result<Finished, checkpointed::Error>
     where
         I: State,

@@ -65,8 +65,8 @@ impl Tensors {
     /// # Errors
     /// [`Error::DoNotFit`] if not each tensor has a variable of its name, its dtype and its shape,
     /// and the reverse, and [`Error::Copy`] if a device has no memory for them. No variable was
-    /// changed then. A device that breaks while it copies, which is an [`Error::Copy`] too, may leave
-    /// some changed: end the program.
+    /// changed then. A device that breaks while it copies, which is an [`Error::Copy`] too, may
+    /// leave some changed: end the program.
     ///
     /// ```
     /// use candle_core::{DType, Device};

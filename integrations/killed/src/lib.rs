@@ -1,4 +1,5 @@
-//! Kills the example of a package, stops it, and starts it again: for the tests of the integrations.
+//! Kills the example of a package, stops it, and starts it again: for the tests of the
+//! integrations.
 //!
 //! An example takes the checkpoint directory as its argument, and prints its result.
 

@@ -4,8 +4,8 @@ use std::cell::Cell;
 
 use super::{Form, Id, Leaf};
 
-/// A form together with its place. The writer compares each value with one. It is two words, because
-/// a copy that is put together from smaller pieces is slow to read.
+/// A form together with its place. The writer compares each value with one. It is two words,
+/// because a copy that is put together from smaller pieces is slow to read.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::codec) struct Expected {
     /// The place, and above it the kind of the form, with the type of a leaf.

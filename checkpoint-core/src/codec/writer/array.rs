@@ -1,4 +1,5 @@
-//! Writes arrays of numbers: a reference to an array that is kept elsewhere, or a copy of its bytes.
+//! Writes arrays of numbers: a reference to an array that is kept elsewhere, or a copy of its
+//! bytes.
 
 use crate::arrays::{Array, Kind};
 use crate::codec::forms::{Expected, Form, Id};
@@ -24,8 +25,8 @@ impl Writer<'_> {
         Ok(is_as_read)
     }
 
-    /// Writes an array. Its bytes are those of its elements one after the other, so that an array that
-    /// stays in the state is copied.
+    /// Writes an array. Its bytes are those of its elements one after the other, so that an array
+    /// that stays in the state is copied.
     pub(super) fn write_array(&mut self, next: Expected, frame: Frame, mut array: Array<'_>) -> Result<()> {
         let (sequence, element) = match next.seq() {
             Some(element) => (next, element),

@@ -90,7 +90,8 @@ impl Writer<'_> {
         }
     }
 
-    /// The form of a sequence, without products of one value around it, and the form of its elements.
+    /// The form of a sequence, without products of one value around it, and the form of its
+    /// elements.
     #[cold]
     pub(super) fn other_seq(&mut self, next: Expected) -> Result<(Expected, Id)> {
         let element = match *self.forms.get(next.id()) {

@@ -122,8 +122,8 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// True if a value of this form may become one of another by a conversion; also where that is not
-    /// known.
+    /// True if a value of this form may become one of another by a conversion; also where that is
+    /// not known.
     pub(super) fn may_become(
         &self,
         program: &Form<'a>,

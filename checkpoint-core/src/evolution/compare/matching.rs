@@ -105,8 +105,8 @@ impl<'a> Comparison<'a> {
         refused(&differences).map_or(Choice::Take, Choice::Keep)
     }
 
-    /// The reason that the names around two structs, or their versions, keep them apart. The older names
-    /// that the wrappers accept are in force from here on. The name of a whole state is none.
+    /// The reason that the names around two structs, or their versions, keep them apart. The older
+    /// names that the wrappers accept are in force from here on. The name of a whole state is none.
     fn refused_by_names(&mut self, checkpoint: &'a Type, program: &'a Type) -> Option<String> {
         if self.path.is_empty() {
             return None;
@@ -117,8 +117,8 @@ impl<'a> Comparison<'a> {
         refused(&std::mem::replace(&mut self.found, found))
     }
 
-    /// The fields of two structs that can be matched one by one: both have names and the same version,
-    /// and no migration makes the one of the other.
+    /// The fields of two structs that can be matched one by one: both have names and the same
+    /// version, and no migration makes the one of the other.
     fn structs(
         &mut self,
         checkpoint: &'a Type,

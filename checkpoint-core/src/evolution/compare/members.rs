@@ -145,8 +145,8 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// True if the program's field gets a default where a checkpoint lacks it; `None` where that is not
-    /// known, as for types of other crates.
+    /// True if the program's field gets a default where a checkpoint lacks it; `None` where that is
+    /// not known, as for types of other crates.
     fn default_of(&self, field: &Field, owner: Option<Owner<'a>>) -> Option<bool> {
         let owner = owner?;
         let told = self.former(owner.place).and_then(|former| former.default_of(owner.variant, &field.name));

@@ -31,8 +31,8 @@ pub(crate) struct Compared {
     pub(crate) has_more: bool,
     /// The conversions of values of other versions.
     pub(crate) plan: Plan,
-    /// For each field that the checkpoint lacks, by its path: true if it gets a default, `None` where
-    /// that is not known.
+    /// For each field that the checkpoint lacks, by its path: true if it gets a default, `None`
+    /// where that is not known.
     pub(crate) defaults: HashMap<String, Option<bool>>,
     /// The paths of the values that no conversion makes of those in the checkpoint.
     pub(crate) impossible: HashSet<String>,

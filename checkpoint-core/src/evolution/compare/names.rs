@@ -194,8 +194,8 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Compares the versions of the definitions that have the same name on both sides. A version of one
-    /// definition is none of another, wherever a chain of wrappers has it.
+    /// Compares the versions of the definitions that have the same name on both sides. A version of
+    /// one definition is none of another, wherever a chain of wrappers has it.
     pub(super) fn versions_by_name(&mut self, checkpoint: &'a Type, program: &'a Type) {
         let before = Chain::of(self.checkpoint, checkpoint, None).places();
         let after = Chain::of(self.program, program, None).places();
@@ -211,8 +211,8 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// True if both types have names, and that of the checkpoint is a present or a former name of that of
-    /// the program.
+    /// True if both types have names, and that of the checkpoint is a present or a former name of
+    /// that of the program.
     pub(super) fn has_name_of(&self, checkpoint: &Type, program: &Type) -> bool {
         let places = [(checkpoint, self.checkpoint), (program, self.program)].map(|(ty, schema)| match ty {
             Type::Named(place) if *place < schema.types.len() => Some(*place),
@@ -221,8 +221,8 @@ impl<'a> Comparison<'a> {
         matches!(places, [Some(old), Some(new)] if self.is_same_name(old, new))
     }
 
-    /// True if both definitions have names, and that of the checkpoint is a present or a former name of
-    /// that of the program.
+    /// True if both definitions have names, and that of the checkpoint is a present or a former
+    /// name of that of the program.
     fn is_same_name(&self, old: usize, new: usize) -> bool {
         let are_named =
             label(&self.checkpoint.types[old]).is_some() && label(&self.program.types[new]).is_some();

@@ -338,8 +338,8 @@ impl<'a> Cursor<'a> {
         Ok(bytes)
     }
 
-    /// Begins to read a sequence, for a visitor that makes a `Vec` of this kind, for one that ignores
-    /// it, or for an unknown one.
+    /// Begins to read a sequence, for a visitor that makes a `Vec` of this kind, for one that
+    /// ignores it, or for an unknown one.
     pub(super) fn begin_sequence(
         &mut self,
         element: &'a Type,

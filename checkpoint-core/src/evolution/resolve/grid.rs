@@ -31,8 +31,8 @@ impl<'a> Cursor<'a> {
         Ok(value)
     }
 
-    /// Reads the number of elements, or the reference to the array that holds them. Returns the array,
-    /// the number of members, and the lengths of each.
+    /// Reads the number of elements, or the reference to the array that holds them. Returns the
+    /// array, the number of members, and the lengths of each.
     fn begin_grid(&mut self, grid: &'a Grid) -> Result<(Option<Reference>, u64, &'a [u64]), Failure> {
         let lengths = &*grid.lengths;
         let (leaves, array) = match self.elements()? {

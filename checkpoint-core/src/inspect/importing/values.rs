@@ -174,8 +174,8 @@ impl<'a, W: Write> Import<'a, W> {
         Ok(())
     }
 
-    /// Begins an array of the `ndarray` crate, in the form that serde gives it: a version, the shape
-    /// and the elements. `None` for another type of the program.
+    /// Begins an array of the `ndarray` crate, in the form that serde gives it: a version, the
+    /// shape and the elements. `None` for another type of the program.
     fn of_ndarray(&mut self, definition: &'a Definition, shape: &[u64], row: &Type) -> Option<Type> {
         let Body::Struct(Fields::Named(fields)) = &definition.body else { return None };
         let [version, dimensions, data] = &fields[..] else { return None };

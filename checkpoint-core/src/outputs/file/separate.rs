@@ -1,5 +1,5 @@
-//! A file with a second name (a hard link), as in a backup, is never cut, and no run begins to append
-//! to it: a copy takes its place.
+//! A file with a second name (a hard link), as in a backup, is never cut, and no run begins to
+//! append to it: a copy takes its place.
 
 use std::io;
 use std::path::PathBuf;
@@ -57,9 +57,9 @@ impl OpenFile {
         Ok(true)
     }
 
-    /// Creates a copy of some of its bytes, and locks it. One that a killed program left is removed:
-    /// the lock on the file itself is ours, so no other program writes it now. An error names the
-    /// bytes that count, `length`.
+    /// Creates a copy of some of its bytes, and locks it. One that a killed program left is
+    /// removed: the lock on the file itself is ours, so no other program writes it now. An error
+    /// names the bytes that count, `length`.
     pub(super) fn begin_copy(&self, length: u64) -> Result<(Box<dyn Growing>, PathBuf), Error> {
         let path = with_end(&self.real, COPY);
         let created = match self.disk.open_growing(&path, Opening::Create) {

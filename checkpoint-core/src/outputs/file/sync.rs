@@ -12,8 +12,9 @@ use crate::store::Opening;
 const PIECE: u64 = 1 << 20;
 
 impl OpenFile {
-    /// Makes sure that the file has the bytes that a checkpoint counts on, and that they are durable
-    /// if that is wanted. It had them at this number of cuts. The program may append meanwhile.
+    /// Makes sure that the file has the bytes that a checkpoint counts on, and that they are
+    /// durable if that is wanted. It had them at this number of cuts. The program may append
+    /// meanwhile.
     pub(in crate::outputs) fn sync(&self, counted: u64, since: u64, durable: bool) -> Result<(), Error> {
         self.check_process(counted)?;
         self.sync_all(Some((counted, since)), durable)

@@ -76,9 +76,9 @@ impl StepContext {
     /// [`save_if_due`](Checkpointer::save_if_due), its output does not count, and the next run
     /// continues from its progress.
     ///
-    /// A state is not loaded if a save found an input [file](crate::pipeline::Step::file) with other content, then or
-    /// before: it is not known what the state was computed from. Instead, the newest state from
-    /// before the change is loaded, with a warning, or none.
+    /// A state is not loaded if a save found an input [file](crate::pipeline::Step::file) with
+    /// other content, then or before: it is not known what the state was computed from. Instead,
+    /// the newest state from before the change is loaded, with a warning, or none.
     ///
     /// A save syncs the [files that the step produces](crate::pipeline::Step::produces), as far as
     /// they are there. A step that goes on from a checkpoint may leave these as they are.
@@ -110,8 +110,8 @@ impl StepContext {
         self.builder().open()
     }
 
-    /// The settings of such checkpoints, to be changed and then opened: their schedule, how many are
-    /// kept, whether they are saved in the background, and all others of a
+    /// The settings of such checkpoints, to be changed and then opened: their schedule, how many
+    /// are kept, whether they are saved in the background, and all others of a
     /// [`Builder`](crate::Builder), but a mirror: they go when the step is done.
     ///
     /// ```
@@ -186,16 +186,16 @@ impl StepContext {
         Some(reason)
     }
 
-    /// Says that the step stops before the end of its work, for a reason that it heard of by itself:
-    /// its output does not count, and [`run`](crate::pipeline::Step::run) returns
+    /// Says that the step stops before the end of its work, for a reason that it heard of by
+    /// itself: its output does not count, and [`run`](crate::pipeline::Step::run) returns
     /// [`Error::StepStopped`].
     pub fn stop(&self, reason: StopReason) {
         let exit_code = self.workshop.stop.exit_codes().of(&reason);
         self.told.get_or_init(|| (reason, exit_code));
     }
 
-    /// The error for the step's function to return where it ends before its work is done: nothing of
-    /// it counts as an output. The next run of the program runs the step again.
+    /// The error for the step's function to return where it ends before its work is done: nothing
+    /// of it counts as an output. The next run of the program runs the step again.
     #[must_use]
     pub fn not_done(&self) -> Error {
         self.error().unwrap_or_else(|| Error::StepStopped {
@@ -226,8 +226,8 @@ impl StepContext {
         Some(error)
     }
 
-    /// The error of the step, if its function returned that it is not done, or that a step of another
-    /// pipeline, which it ran, is not.
+    /// The error of the step, if its function returned that it is not done, or that a step of
+    /// another pipeline, which it ran, is not.
     pub(super) fn not_done_of(&self, error: &(dyn StdError + 'static)) -> Option<Error> {
         let mut cause = Some(error);
         let (step, reason, exit_code) = loop {

@@ -98,8 +98,8 @@ impl Step<'_> {
         if self.produced.is_empty() { Ok(()) } else { self.check_places(&self.inputs.places()) }
     }
 
-    /// Checks the files after the work as before it: the step may have made links to others. The next
-    /// run finds those links, and has to come to the same answer.
+    /// Checks the files after the work as before it: the step may have made links to others. The
+    /// next run finds those links, and has to come to the same answer.
     pub(super) fn check_made(&self, inputs: &Inputs) -> Result<(), Error> {
         if self.produced.is_empty() {
             return Ok(());

@@ -182,7 +182,8 @@ impl Step<'_> {
         let made = made.map_err(|refused| match refused {
             Refused::Why(why) => self.failed(why),
             Refused::Stale(name) => {
-                // The checkpoints count on a file that is not there: the next run starts without them.
+                // The checkpoints count on a file that is not there: the next run starts without
+                // them.
                 self.remove_progress(u64::MAX);
                 self.failed(format!(
                     "it went on from its own checkpoint and did not write {name}, which is not the file of that \
@@ -215,9 +216,9 @@ impl Step<'_> {
         Ok(self.output(identity, saved.generation, Some(value)))
     }
 
-    /// After an error of the work: says so if a file that the checkpoints of the step's own count on
-    /// was another one. The error may come from that. The checkpoints stay: it may be an error that
-    /// passes, after a run that was killed behind its last save.
+    /// After an error of the work: says so if a file that the checkpoints of the step's own count
+    /// on was another one. The error may come from that. The checkpoints stay: it may be an error
+    /// that passes, after a run that was killed behind its last save.
     fn tell_stale(&self, context: &StepContext, before: &Before) {
         let Some(former) = context.former() else { return };
         if let Some(name) = produced::stale(&self.produced, before, &former) {
@@ -263,9 +264,9 @@ impl Step<'_> {
         made.into_iter().for_each(|input| self.inputs.add(input));
     }
 
-    /// Takes the request to run the step again, or makes one where a command forces it. One that comes
-    /// during the work is for the next run. New forced work begins from the start: it does not begin
-    /// where older progress stays.
+    /// Takes the request to run the step again, or makes one where a command forces it. One that
+    /// comes during the work is for the next run. New forced work begins from the start: it does
+    /// not begin where older progress stays.
     fn take_request(&self) -> Result<(), Error> {
         let _warnings = self.pipeline.workshop.options.warnings.enter();
         if !self.pipeline.book().marks.is_forced(&self.name) {
@@ -382,8 +383,9 @@ impl Step<'_> {
     }
 
     /// The beginning of the names of the directories for the progress of a step with this key. The
-    /// number of the version that is made again follows, also if it is lost, or 0 if there is none. So the remains of a
-    /// finished version, left by a killed program, are not taken for the beginning of the next.
+    /// number of the version that is made again follows, also if it is lost, or 0 if there is none.
+    /// So the remains of a finished version, left by a killed program, are not taken for the
+    /// beginning of the next.
     fn progress_prefix(&self) -> String {
         self.prefix(&self.key.hash())
     }
@@ -392,8 +394,8 @@ impl Step<'_> {
         format!("{}@{hash}-", folder(&self.name))
     }
 
-    /// The place of the progress, in the pipeline directory. One that an early version of this library
-    /// began stays where it is.
+    /// The place of the progress, in the pipeline directory. One that an early version of this
+    /// library began stays where it is.
     fn progress_place(&self, again: u64) -> String {
         let place = |prefix: String| format!("{}/{prefix}{again}", name::PROGRESS);
         let early = place(self.prefix(&self.key.hash_of_early()));
@@ -417,8 +419,8 @@ impl Step<'_> {
         }
     }
 
-    /// Removes the progress of the step with other parameters or inputs, whose files this work is about
-    /// to change: a state that goes on from there would count on what is not there any more.
+    /// Removes the progress of the step with other parameters or inputs, whose files this work is
+    /// about to change: a state that goes on from there would count on what is not there any more.
     pub(super) fn remove_progress_of_others(&self) -> Result<(), Error> {
         if self.produced.is_empty() {
             return Ok(());
@@ -440,8 +442,8 @@ impl Step<'_> {
     }
 }
 
-/// Removes the checkpoints inside a step whose directories have such names: all that can be removed.
-/// Returns the first error.
+/// Removes the checkpoints inside a step whose directories have such names: all that can be
+/// removed. Returns the first error.
 pub(super) fn remove_progress(
     workshop: &Workshop,
     step: &str,

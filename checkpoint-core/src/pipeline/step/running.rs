@@ -56,8 +56,8 @@ impl Step<'_> {
     /// from here. A long step can have checkpoints of its own, see [`StepContext::checkpointer`].
     ///
     /// `work` may fail with any error that threads can share: a type of your own,
-    /// `Box<dyn Error + Send + Sync>`, or `anyhow::Error`. A step that failed can be declared and run
-    /// again, by the next run or by this one, and goes on from its own checkpoints:
+    /// `Box<dyn Error + Send + Sync>`, or `anyhow::Error`. A step that failed can be declared and
+    /// run again, by the next run or by this one, and goes on from its own checkpoints:
     ///
     /// ```
     /// use checkpointed::{Error, Pipeline};
@@ -81,13 +81,13 @@ impl Step<'_> {
     ///
     /// # Errors
     /// [`Error::StepFailed`] if `work` fails or panics, or if a [`file`](Step::file) cannot be
-    /// read. [`Error::StepStopped`] if the step was told to stop, by its
-    /// [own checkpoints](StepContext::checkpointer) or by
-    /// [`should_stop`](StepContext::should_stop), or says that it is
-    /// [not done](StepContext::not_done): its output is not saved, and its progress is kept; also if
-    /// the pipeline was told to stop before a step that must be run. [`Error::StepTwice`],
-    /// [`Error::ForeignInput`] or [`Error::InvalidSetting`] if the declaration makes no sense;
-    /// [`Error::StepNotRun`] if a command forbids to run it. Other errors of files and disks.
+    /// read. [`Error::StepStopped`] if the step was told to stop, by its [own
+    /// checkpoints](StepContext::checkpointer) or by [`should_stop`](StepContext::should_stop), or
+    /// says that it is [not done](StepContext::not_done): its output is not saved, and its progress
+    /// is kept; also if the pipeline was told to stop before a step that must be run.
+    /// [`Error::StepTwice`], [`Error::ForeignInput`] or [`Error::InvalidSetting`] if the
+    /// declaration makes no sense; [`Error::StepNotRun`] if a command forbids to run it. Other
+    /// errors of files and disks.
     pub fn run<T, E>(self, work: impl FnOnce(&StepContext) -> Result<T, E>) -> Result<Output<T>, Error>
     where
         T: Checkpoint,
@@ -176,8 +176,8 @@ impl Step<'_> {
         }
     }
 
-    /// Takes the right to write the output and the files of the step. In a shared pipeline, waits for a
-    /// process that has it.
+    /// Takes the right to write the output and the files of the step. In a shared pipeline, waits
+    /// for a process that has it.
     fn hold<T: Checkpoint>(&self) -> Result<Checkpointer<T>, Error> {
         if self.pipeline.workshop.shared { Ok(self.when_free(|| self.open::<T>())?.0) } else { self.open() }
     }
@@ -227,8 +227,8 @@ impl Step<'_> {
         }
     }
 
-    /// Takes the version that another process made since this one has opened the pipeline: what a user
-    /// requested of all is done.
+    /// Takes the version that another process made since this one has opened the pipeline: what a
+    /// user requested of all is done.
     fn unless_run_elsewhere(&self, choice: Choice, kept: &Kept) -> Choice {
         let may_be_its = match &choice {
             Choice::Run(_) => true,
@@ -238,7 +238,8 @@ impl Step<'_> {
         if !self.pipeline.workshop.shared || !may_be_its {
             return choice;
         }
-        // What another process fulfilled is gone before it gives the step free: this one came later.
+        // What another process fulfilled is gone before it gives the step free: this one came
+        // later.
         let is_run = matches!(choice, Choice::Run(_));
         if is_run && self.is_asked() && requests::is_waiting(self.pipeline.path(), &self.name) {
             return choice;

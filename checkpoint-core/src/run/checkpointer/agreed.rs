@@ -94,8 +94,8 @@ impl<T: Checkpoint> Checkpointer<T> {
     }
 
     /// Removes all generations after this one, so that every later load takes it or an older one.
-    /// The numbers of the removed ones are not used again by this run. To go back of one's own choice,
-    /// and to keep them, use [`rewind`](Checkpointer::rewind).
+    /// The numbers of the removed ones are not used again by this run. To go back of one's own
+    /// choice, and to keep them, use [`rewind`](Checkpointer::rewind).
     ///
     /// After a crash, processes with a directory each may find different newest generations. They
     /// agree on the newest one that all have, load it by
@@ -121,14 +121,14 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoSuchGeneration`]; the error of that generation if it is damaged, of which all bytes
-    /// are verified, if a file does not have what an output in it counts on, or if this program
-    /// cannot load its type; [`Error::OtherKind`] where a group saved it; and
+    /// [`Error::NoSuchGeneration`]; the error of that generation if it is damaged, of which all
+    /// bytes are verified, if a file does not have what an output in it counts on, or if this
+    /// program cannot load its type; [`Error::OtherKind`] where a group saved it; and
     /// [`Error::NotDiscarded`] where a newer one is pinned: then nothing is removed.
     /// [`Error::NotDiscarded`] where another program reads one: that one and those after it are
-    /// still there. With a [mirror](crate::Builder::mirror), its error: they are
-    /// removed there first. [`Error::InvalidSetting`] where an earlier run sent one of them to a
-    /// mirror, and this one has none, or another one: a start with it would take it from there.
+    /// still there. With a [mirror](crate::Builder::mirror), its error: they are removed there
+    /// first. [`Error::InvalidSetting`] where an earlier run sent one of them to a mirror, and this
+    /// one has none, or another one: a start with it would take it from there.
     pub fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
         let _warnings = self.saver.run.warnings.enter();
         self.saver.writer()?;

@@ -121,8 +121,8 @@ struct Worker<T> {
 #[derive(Debug)]
 struct Shared {
     status: Mutex<Status>,
-    /// Looks for reasons to stop while the thread waits for the lock of the state. A thread takes it
-    /// out for that: the code of the program may run meanwhile.
+    /// Looks for reasons to stop while the thread waits for the lock of the state. A thread takes
+    /// it out for that: the code of the program may run meanwhile.
     observer: Mutex<Option<Box<Observer>>>,
 }
 
@@ -209,9 +209,9 @@ impl<L: Locked> Autosaver<L> {
         Ok(Autosaver { state, shared, warnings, process: Process::current(), worker })
     }
 
-    /// Returns the reason to stop, if there is one, as [`Checkpointer::should_stop`] does: it looks at
-    /// once, also while a save runs, and for a caller that holds the lock of the state. The state was
-    /// saved for it, or will be.
+    /// Returns the reason to stop, if there is one, as [`Checkpointer::should_stop`] does: it looks
+    /// at once, also while a save runs, and for a caller that holds the lock of the state. The
+    /// state was saved for it, or will be.
     #[must_use]
     pub fn should_stop(&self) -> Option<StopReason> {
         // In a forked process, a thread of the parent may hold the locks.

@@ -179,7 +179,8 @@ impl<T: Checkpoint> Checkpointer<T> {
     }
 }
 
-/// The time for which the program waits when a save in the background begins, and the thread with it.
+/// The time for which the program waits when a save in the background begins, and the thread with
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waits {
     /// It waits from the call on.
@@ -187,8 +188,8 @@ pub(super) enum Waits {
     /// A thread of ours makes the call and waits for the state, and the program waits only while
     /// that is copied.
     ForTheCopy,
-    /// It waits from the call on. The thread writes once all members of the group have copied, since
-    /// they may share the processors.
+    /// It waits from the call on. The thread writes once all members of the group have copied,
+    /// since they may share the processors.
     #[cfg(feature = "group")]
     ForAllMembers,
 }

@@ -8,8 +8,8 @@ use crate::run::checkpointer::{Checkpointer, Turn};
 use crate::state::Checkpoint;
 
 impl<T: Checkpoint> Checkpointer<T> {
-    /// Sets a number that the program counts, such as its steps. Each save has the last value in its
-    /// metadata, unless the program gives another one of that name.
+    /// Sets a number that the program counts, such as its steps. Each save has the last value in
+    /// its metadata, unless the program gives another one of that name.
     ///
     /// [`Schedule::every_of`](crate::Schedule::every_of) and
     /// [`Builder::keep_every_of`](crate::Builder::keep_every_of) go by it.
@@ -32,8 +32,8 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.saver.run.count(name, value);
     }
 
-    /// Returns true if [`save_if_due`](Checkpointer::save_if_due) would save now. Ask it before work
-    /// that only a save needs. It counts no step, and does not tell the program to stop.
+    /// Returns true if [`save_if_due`](Checkpointer::save_if_due) would save now. Ask it before
+    /// work that only a save needs. It counts no step, and does not tell the program to stop.
     ///
     /// A save can become due between two calls. So the work comes with the save, under one `if`:
     ///

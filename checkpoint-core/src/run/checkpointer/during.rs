@@ -19,10 +19,9 @@ impl<T: Checkpoint + Sync> Checkpointer<T> {
     /// Another thread encodes and writes the state in its place: there is no copy, and no memory
     /// for one. Returns when both are done. Then the generation is durable, as after
     /// [`save`](Checkpointer::save). It fits a solver that computes the next state from this one
-    /// into memory of its own, and a training step that computes gradients first.
-    /// [`Saved::stall`] is the time that the program waited besides `work`. Parts that change behind
-    /// a shared reference, such as atomics, are saved as they are when the other thread comes to
-    /// them.
+    /// into memory of its own, and a training step that computes gradients first. [`Saved::stall`]
+    /// is the time that the program waited besides `work`. Parts that change behind a shared
+    /// reference, such as atomics, are saved as they are when the other thread comes to them.
     ///
     /// ```
     /// use checkpointed::Checkpointer;

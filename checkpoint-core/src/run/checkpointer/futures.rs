@@ -65,18 +65,17 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// A program with an async runtime saves by
     /// [`save_in_background`](Checkpointer::save_in_background), or sets
-    /// [`background`](crate::Builder::background) for
-    /// [`save_if_due`](Checkpointer::save_if_due): then no call waits for the disk, but a save for a
-    /// reason to stop.
+    /// [`background`](crate::Builder::background) for [`save_if_due`](Checkpointer::save_if_due):
+    /// then no call waits for the disk, but a save for a reason to stop.
     pub fn saved(&mut self) -> Saving<'_, T> {
         Saving { checkpoints: self }
     }
 
-    /// Saves the state and ends the run, as [`finish`](Checkpointer::finish) does, in a thread of its
-    /// own: the async form of it.
+    /// Saves the state and ends the run, as [`finish`](Checkpointer::finish) does, in a thread of
+    /// its own: the async form of it.
     ///
-    /// The thread starts with the call. Dropping the future waits for the thread, because the end of
-    /// the program must not cut the last save short.
+    /// The thread starts with the call. Dropping the future waits for the thread, because the end
+    /// of the program must not cut the last save short.
     pub fn finish_in_background(self, state: T) -> Finishing
     where
         T: Send + 'static,

@@ -1,4 +1,5 @@
-//! Saves of a state whose parts are in several places: a struct of references is saved in its stead.
+//! Saves of a state whose parts are in several places: a struct of references is saved in its
+//! stead.
 
 use crate::container::{IntoMetadata, Metadata};
 use crate::error::Error;

@@ -42,12 +42,12 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// [`Error::NoSuchGeneration`]; the error of that generation if it is damaged, of which all
     /// bytes are verified, or if this program cannot load its type; [`Error::OtherKind`] where a
-    /// group saved it; [`Error::TooOld`] where the program allows only newer ones: then nothing is changed. [`Error::InvalidSetting`] for
-    /// another place than a directory. [`Error::Output`] where a file of the state ([`Appended`])
-    /// has not what the generation counts on, and nothing is changed either: see below. After
-    /// another error, what was moved is moved back: at once or, while the disk refuses that, before the
-    /// next load or save. Where the program is killed, a load finds the newest of before or the target.
-    /// In each case, a second call goes on.
+    /// group saved it; [`Error::TooOld`] where the program allows only newer ones: then nothing is
+    /// changed. [`Error::InvalidSetting`] for another place than a directory. [`Error::Output`]
+    /// where a file of the state ([`Appended`]) has not what the generation counts on, and nothing
+    /// is changed either: see below. After another error, what was moved is moved back: at once or,
+    /// while the disk refuses that, before the next load or save. Where the program is killed, a
+    /// load finds the newest of before or the target. In each case, a second call goes on.
     ///
     /// # Outputs
     /// A load after a rewind cuts the files of the state, and keeps what it cuts beside them:

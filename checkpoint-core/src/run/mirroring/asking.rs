@@ -18,9 +18,9 @@ impl Mirroring {
         if self.process.is_current() { self.shared.state().mirrored } else { None }
     }
 
-    /// Copies the newest usable generation of the mirror back, if it is newer than this one. Returns
-    /// true if there is one. A mirror that gets no more copies in this run may be of another one:
-    /// nothing is taken from it.
+    /// Copies the newest usable generation of the mirror back, if it is newer than this one.
+    /// Returns true if there is one. A mirror that gets no more copies in this run may be of
+    /// another one: nothing is taken from it.
     ///
     /// # Errors
     /// [`Error::MirrorUnreachable`]: an older generation in the place of one that the mirror may

@@ -44,7 +44,8 @@ pub(super) struct State {
     pub(super) discarded: Option<(u64, Result<(), Error>)>,
     /// The mirror, for reading, once it is known to be of this run.
     pub(super) home: Option<Arc<dyn Home>>,
-    /// Generations that a restore found damaged at the mirror, of which the thread does not know yet.
+    /// Generations that a restore found damaged at the mirror, of which the thread does not know
+    /// yet.
     pub(super) damaged: Vec<u64>,
     /// The first contact, until the run takes it.
     pub(super) first: Option<Result<Start, Error>>,

@@ -307,7 +307,7 @@ fn a_mirror_that_is_away_at_the_start_gets_its_copies_later() {
 }
 
 #[test]
-fn an_empty_directory_is_no_first_start_while_its_mirror_is_away() {
+fn an_empty_directory_with_its_mirror_away_is_no_first_start() {
     let bench = bench();
     bench.run(1..=2);
     fs::remove_dir_all(&bench.near).unwrap();

@@ -14,8 +14,8 @@ use crate::store::mirror::{Far, Mirror, Near, Timing};
 /// The longest pause before a mirror that failed is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Greater numbers of a mirror are passed over, unless the run goes on from them: a file of any name
-/// can be put there, and after the greatest number no save would be possible.
+/// Greater numbers of a mirror are passed over, unless the run goes on from them: a file of any
+/// name can be put there, and after the greatest number no save would be possible.
 const GREATEST: u64 = u64::MAX / 2;
 
 /// The thread.

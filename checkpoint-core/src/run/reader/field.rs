@@ -19,12 +19,13 @@ impl<T: Checkpoint> CheckpointReader<T> {
     ///
     /// `path` has names of fields, indices and keys with `/` between them, such as
     /// `model/layers/3/weights`, as `ckpt show` prints them. Options, newtypes and the variants of
-    /// enums are no steps, and the elements of an array that is stored apart have no paths. The empty
-    /// path is the whole state. `U` is the type of the field, or one that a load makes of it: the
-    /// rules are those of a load, with its conversions and migrations. `T` is the type of the state:
-    /// its name must be that in the checkpoint, and a field that both have must not be in a value of
-    /// another version, where it may mean something else. A program that does not have that type
-    /// can take `CheckpointReader::<()>`, which accepts any name and any version around the field.
+    /// enums are no steps, and the elements of an array that is stored apart have no paths. The
+    /// empty path is the whole state. `U` is the type of the field, or one that a load makes of it:
+    /// the rules are those of a load, with its conversions and migrations. `T` is the type of the
+    /// state: its name must be that in the checkpoint, and a field that both have must not be in a
+    /// value of another version, where it may mean something else. A program that does not have
+    /// that type can take `CheckpointReader::<()>`, which accepts any name and any version around
+    /// the field.
     ///
     /// ```
     /// use checkpointed::{CheckpointReader, Checkpointer};
@@ -59,8 +60,8 @@ impl<T: Checkpoint> CheckpointReader<T> {
         self.seek_field(path).map(|sought| sought.field)
     }
 
-    /// Like [`load_field`](CheckpointReader::load_field), with what a better generation must be newer
-    /// than.
+    /// Like [`load_field`](CheckpointReader::load_field), with what a better generation must be
+    /// newer than.
     pub(crate) fn seek_field<U: Checkpoint>(&self, path: &str) -> Result<SoughtField<U>, Error> {
         let _warnings = self.warnings.enter();
         let program = program_of::<U>()?;
@@ -117,13 +118,13 @@ impl<T: Checkpoint> CheckpointReader<T> {
 pub(crate) struct SoughtField<U> {
     pub(crate) field: Option<U>,
     pub(crate) generation: Option<u64>,
-    /// The generation that a better one must be newer than, where a newer one is damaged or there is
-    /// none; see [`CheckpointReader::lacks`].
+    /// The generation that a better one must be newer than, where a newer one is damaged or there
+    /// is none; see [`CheckpointReader::lacks`].
     pub(crate) lacks: Option<Option<u64>>,
 }
 
-/// Refuses a field of a value that has another version in the program, if the program has that field
-/// too.
+/// Refuses a field of a value that has another version in the program, if the program has that
+/// field too.
 fn check_around<T: Checkpoint>(
     location: &Path,
     path: &str,
@@ -161,8 +162,8 @@ fn check_around<T: Checkpoint>(
     Ok(())
 }
 
-/// The value that one step of a path leads into, without the options around it, and the one that it leads
-/// to.
+/// The value that one step of a path leads into, without the options around it, and the one that it
+/// leads to.
 fn part<'a>(schema: &'a Schema, ty: &'a Type, step: &str) -> Option<(&'a Type, &'a Type)> {
     let mut ty = ty;
     // As for any chain: no more than there are types, unless they go in a circle.

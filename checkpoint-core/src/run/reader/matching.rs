@@ -1,4 +1,5 @@
-//! A partial load: the fields of a checkpoint that fit go into a state, the others stay as they are.
+//! A partial load: the fields of a checkpoint that fit go into a state, the others stay as they
+//! are.
 
 use std::path::Path;
 
@@ -18,9 +19,9 @@ use crate::state::Checkpoint;
 use crate::tree::{File, Found};
 
 impl<T: Checkpoint> CheckpointReader<T> {
-    /// Loads the fields of the newest undamaged generation that fit into a state, and leaves the others
-    /// as they are: a warm start from a checkpoint of another program, or of a model with other
-    /// layers. `None`, with nothing changed, where there is no generation at all.
+    /// Loads the fields of the newest undamaged generation that fit into a state, and leaves the
+    /// others as they are: a warm start from a checkpoint of another program, or of a model with
+    /// other layers. `None`, with nothing changed, where there is no generation at all.
     ///
     /// Fields are found by their names, also in structs inside each other. A field fits if a load
     /// would accept it alone, with all conversions and migrations. A list, a map or an enum is one
@@ -53,8 +54,8 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # }
     /// ```
     ///
-    /// The state is copied in memory meanwhile. Where a value does not fit, the state is made again to
-    /// find its field: about a dozen times for one of fifty. As after any load, a field with
+    /// The state is copied in memory meanwhile. Where a value does not fit, the state is made again
+    /// to find its field: about a dozen times for one of fifty. As after any load, a field with
     /// `#[serde(skip)]` has its default. An [output](crate::Appended) is never taken: it belongs to
     /// its run. To go on with the same run, use [`load`](CheckpointReader::load).
     ///

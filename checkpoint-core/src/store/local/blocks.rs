@@ -5,9 +5,9 @@
 //!
 //! A block that is left out must be in the file, and durable. So the hashes count only after a sync
 //! that succeeded, and only while the file has the [stamp](Stamp) that this save left. A save takes
-//! them out before it writes, and a save that fails removes its file. A new process knows no blocks.
-//! Nothing else depends on them: the checksums in the file are those of the state, so that a load
-//! finds a block that is left out wrongly.
+//! them out before it writes, and a save that fails removes its file. A new process knows no
+//! blocks. Nothing else depends on them: the checksums in the file are those of the state, so that
+//! a load finds a block that is left out wrongly.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};

@@ -1,7 +1,7 @@
 //! The memory through which the bytes of files go to the disk.
 //!
-//! A buffer is one huge page, where the system has huge pages: the disk takes it in one request, and
-//! as many small pages in several. A short file has memory of its own, which is as small as the
+//! A buffer is one huge page, where the system has huge pages: the disk takes it in one request,
+//! and as many small pages in several. A short file has memory of its own, which is as small as the
 //! file: the first byte in a huge page takes all of it.
 
 #[cfg(test)]
@@ -44,7 +44,8 @@ struct Run {
 impl Buffer {
     /// `None` where there is no memory for it.
     fn new() -> Option<Buffer> {
-        // Memory of the system has the alignment of a small page. Only the touched part takes space.
+        // Memory of the system has the alignment of a small page. Only the touched part takes
+        // space.
         let memory = MmapMut::map_anon(2 * BUFFER).ok()?;
         #[cfg(target_os = "linux")]
         // This is only advice: small pages do as well, more slowly.
@@ -161,7 +162,8 @@ impl Buffers {
         self.waiting().short = short;
     }
 
-    /// Appends to the memory for a short file. Returns false where there is none for all of `bytes`.
+    /// Appends to the memory for a short file. Returns false where there is none for all of
+    /// `bytes`.
     pub(super) fn append(&self, short: &mut Vec<u8>, bytes: &[u8]) -> bool {
         #[cfg(test)]
         if self.left.as_ref().is_some_and(|left| left.load(Relaxed) == 0) {

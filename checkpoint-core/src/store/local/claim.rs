@@ -214,7 +214,8 @@ impl Claim for DirectoryClaim {
         let highest = before.last().max(aside.last()).copied().unwrap_or(0);
         let rewound = self.directory.rewind(generation, self.durable);
         if matches!(&rewound, Err(error) if !matches!(error, Error::NoSuchGeneration { .. })) {
-            // What comes next goes on from the newest of before. Where there was none, the target is it.
+            // What comes next goes on from the newest of before. Where there was none, the target
+            // is it.
             let newest = before.last().copied().unwrap_or(generation);
             self.half_rewound = Some(HalfRewound { newest, highest });
             if let Err(error) = self.end_rewind() {

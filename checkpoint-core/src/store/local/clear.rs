@@ -1,10 +1,11 @@
 //! The end of a directory: removes everything of ours in it, when the run that saved there needs it
 //! no more.
 //!
-//! A load finds the newest generation, or nothing at all, after each single step, also after a power
-//! cut: the generations go from the oldest on, and the newest goes once the removal of the others is
-//! durable. The history goes before it, which would tell of lost generations. The records of a mirror
-//! go after it: without them, the newest of a mirror that has less would be of another run.
+//! A load finds the newest generation, or nothing at all, after each single step, also after a
+//! power cut: the generations go from the oldest on, and the newest goes once the removal of the
+//! others is durable. The history goes before it, which would tell of lost generations. The records
+//! of a mirror go after it: without them, the newest of a mirror that has less would be of another
+//! run.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -53,7 +54,8 @@ impl Directory {
         self.remove_rest(durable)
     }
 
-    /// The generations that were moved out of the way, damaged or by a rewind, and that a pin keeps.
+    /// The generations that were moved out of the way, damaged or by a rewind, and that a pin
+    /// keeps.
     fn pinned_aside(&self) -> Result<BTreeSet<u64>, Error> {
         let rewound = self.files_rewound()?.into_iter().map(|(generation, file)| (generation, file.path));
         let aside = self.files_set_aside()?.into_iter().chain(rewound);
@@ -118,8 +120,8 @@ impl Directory {
         }
     }
 
-    /// Makes the removal of the directory durable. A parent that the program may not open is left to
-    /// the system: an empty directory is no loss.
+    /// Makes the removal of the directory durable. A parent that the program may not open is left
+    /// to the system: an empty directory is no loss.
     fn sync_name_in(&self, parent: &Path) -> Result<(), Error> {
         match self.disk.sync_directory(parent) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),

@@ -53,7 +53,8 @@ fn copy_and(from: &Path, to: &Path, meanwhile: impl FnOnce()) -> io::Result<Copy
         CopyWay::Linked => is_still(&source, to),
         _ => Ok(()),
     });
-    // Clones and copies are synced already. An earlier run may have left the file of a link unsynced.
+    // Clones and copies are synced already. An earlier run may have left the file of a link
+    // unsynced.
     let is_right = is_right.and_then(|()| match way {
         CopyWay::Linked if cfg!(unix) => source.sync_all(),
         _ => Ok(()),

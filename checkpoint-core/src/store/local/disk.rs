@@ -234,8 +234,8 @@ pub(crate) trait Growing: fmt::Debug + Send + Sync {
     /// Gives the blocks of a range back: its bytes are zeros then, and the next write gets new
     /// blocks. The length stays. Blocks that the range has in part keep their place.
     ///
-    /// A rewrite alone does not mend a failed sync on ext4: the system shows blocks as written whose
-    /// write failed, and which read as zeros from the disk.
+    /// A rewrite alone does not mend a failed sync on ext4: the system shows blocks as written
+    /// whose write failed, and which read as zeros from the disk.
     ///
     /// # Errors
     /// [`Unsupported`](io::ErrorKind::Unsupported) where the file system cannot do it.

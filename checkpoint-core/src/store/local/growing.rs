@@ -58,8 +58,8 @@ struct GrowingFile {
 }
 
 impl Drop for GrowingFile {
-    /// Gives the lock back at once. It lasts until the last copy of the file is closed, and a process
-    /// that another thread starts has a copy from its fork to its exec.
+    /// Gives the lock back at once. It lasts until the last copy of the file is closed, and a
+    /// process that another thread starts has a copy from its fork to its exec.
     fn drop(&mut self) {
         if cfg!(unix) && self.process.is_current() {
             // Without a lock there is nothing to give back, and an error says so.

@@ -201,8 +201,8 @@ impl DirectoryLock {
     }
 
     /// Restores the lock file. Returns true if the directory is still ours. While the directory
-    /// itself is locked, it is, whatever happens to the file; otherwise, only if no other program made
-    /// one, or only such that share it.
+    /// itself is locked, it is, whatever happens to the file; otherwise, only if no other program
+    /// made one, or only such that share it.
     fn make_again(&self, current: &mut LockFile) -> bool {
         let mut options = OpenOptions::new();
         if self.is_locked || shares(&self.holder) {
@@ -261,8 +261,8 @@ impl Lock for DirectoryLock {
 }
 
 impl Drop for DirectoryLock {
-    /// Gives the locks back at once. They last until the last copy of their files is closed, and a process that another
-    /// thread starts has copies from its fork to its exec.
+    /// Gives the locks back at once. They last until the last copy of their files is closed, and a
+    /// process that another thread starts has copies from its fork to its exec.
     fn drop(&mut self) {
         if !self.process.is_current() {
             return;

@@ -1,10 +1,10 @@
 //! Writes the bytes of one file to the disk.
 //!
 //! A short file is gathered in memory and written with one call. A long one goes through a few
-//! [`buffers`](super::buffers), which are filled in turn while a second thread writes the full ones. That thread asks
-//! the file system to bypass its page cache (direct I/O): nothing is copied once more, no page is
-//! evicted, and the sync at the end has little left to do. Where a file system refuses, the same
-//! calls go through the cache.
+//! [`buffers`](super::buffers), which are filled in turn while a second thread writes the full
+//! ones. That thread asks the file system to bypass its page cache (direct I/O): nothing is copied
+//! once more, no page is evicted, and the sync at the end has little left to do. Where a file
+//! system refuses, the same calls go through the cache.
 //!
 //! Of a long file that is written over, only the [`blocks`](super::blocks) that changed go that
 //! way.

@@ -4,8 +4,8 @@
 //! generation is gone does not keep a later one of the same number. An empty file, as `touch` makes
 //! it, pins any generation with the number.
 //!
-//! When a pin and retention meet, both [hold](super::disk::Disk::hold) the file of the generation, the
-//! pin shared and retention exclusively, so one of them comes first. Where a file system has no
+//! When a pin and retention meet, both [hold](super::disk::Disk::hold) the file of the generation,
+//! the pin shared and retention exclusively, so one of them comes first. Where a file system has no
 //! locks, or a user makes the pin by other means, each looks once more after it has acted: the pin
 //! for the generation, retention for a pin. So does the removal of all that another program reads
 //! for long.

@@ -385,8 +385,8 @@ fn rustix_flags(flags: rustix::fs::OFlags) -> i32 {
     flags.bits().cast_signed()
 }
 
-/// Opens the file of that name, not the target of a symbolic link, and does not wait for the other end
-/// of a pipe. A new file is its owner's.
+/// Opens the file of that name, not the target of a symbolic link, and does not wait for the other
+/// end of a pipe. A new file is its owner's.
 pub(crate) fn no_follow_no_wait(options: &mut OpenOptions) {
     #[cfg(unix)]
     {

@@ -19,10 +19,11 @@
 //! Invariant: a parent is there or aside, or it is 0. So those that a removal takes away leave
 //! their parent to their children first. The parent of a generation that is there is the next lower
 //! one there. During a rewind it may be another one for a moment: an empty file for each such
-//! generation, `<20 digits>.parent-<parent>`, keeps its parent. A rewind that was cut short has lost
-//! nothing of the tree. The next start finds the notes, and takes it back, or ends it if the target is
-//! the newest by now. One that failed is taken back at once, and, where that fails too, before the next
-//! save. Until then nothing is removed: what was aside may be there, and retention would take it.
+//! generation, `<20 digits>.parent-<parent>`, keeps its parent. A rewind that was cut short has
+//! lost nothing of the tree. The next start finds the notes, and takes it back, or ends it if the
+//! target is the newest by now. One that failed is taken back at once, and, where that fails too,
+//! before the next save. Until then nothing is removed: what was aside may be there, and retention
+//! would take it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -149,8 +150,8 @@ impl Directory {
         Ok(Rewound::new(generation, goes, brought_back))
     }
 
-    /// Ends a rewind that was cut short: takes it back where the newest is not its target yet, so that
-    /// what comes next goes on from one line. Returns the names that the directory has then. A
+    /// Ends a rewind that was cut short: takes it back where the newest is not its target yet, so
+    /// that what comes next goes on from one line. Returns the names that the directory has then. A
     /// failure costs nothing of the tree.
     pub(super) fn end_rewind(&self, durable: bool) -> Result<Vec<OsString>, Error> {
         if let Some(newest) = self.generations()?.last()

@@ -5,9 +5,9 @@
 //! time.
 //!
 //! The cache is asked first, about a few bytes. The answer is a guess: a wrong one costs time and
-//! nothing else. A disk may answer so fast that the cache seems to have the bytes. A file system that
-//! cannot answer, such as one over a network, is read through the cache. So is what a direct read
-//! does not give: that read finds the error, if there is one.
+//! nothing else. A disk may answer so fast that the cache seems to have the bytes. A file system
+//! that cannot answer, such as one over a network, is read through the cache. So is what a direct
+//! read does not give: that read finds the error, if there is one.
 
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
@@ -149,8 +149,8 @@ mod tests {
         let (_directory, file) = file(&vec![1; 2 * BUFFER]);
         assert!(Uncached::of(&file, 1, 2 * BUFFER as u64 - 1).is_none());
         file.sync_all().unwrap();
-        // A disk may answer so fast that a question looks as if the cache had the byte. So this is tried
-        // more than once.
+        // A disk may answer so fast that a question looks as if the cache had the byte. So this is
+        // tried more than once.
         let kept = (0..100).all(|_| {
             fadvise(&file, 0, None, Advice::DontNeed).unwrap();
             // A disk in memory keeps all.

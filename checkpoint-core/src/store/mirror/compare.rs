@@ -81,8 +81,8 @@ struct Both<'a> {
     damaged: BTreeSet<u64>,
 }
 
-/// True if a mirror has a file of another run, or one that this other run sent there, as its records
-/// tell.
+/// True if a mirror has a file of another run, or one that this other run sent there, as its
+/// records tell.
 pub(crate) fn is_mirror_of(other: &dyn Home, records: &Records, far: &dyn Home) -> Result<bool, Error> {
     let records = records.all()?;
     for generation in far.generations()?.into_iter().rev() {

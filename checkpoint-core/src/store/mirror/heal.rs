@@ -10,8 +10,8 @@ use crate::base::warnings::warn;
 use crate::error::Error;
 
 impl Mirror {
-    /// Reads all generations of the mirror. Replaces a damaged one by that of the near level, if that
-    /// is whole. Returns those that are damaged and were not replaced.
+    /// Reads all generations of the mirror. Replaces a damaged one by that of the near level, if
+    /// that is whole. Returns those that are damaged and were not replaced.
     pub(crate) fn heal(
         &mut self,
         timing: &Arc<dyn Timing>,

@@ -69,7 +69,8 @@ impl Records {
         }
     }
 
-    /// The generation of another directory that this one was made of; `None` if it was made of none.
+    /// The generation of another directory that this one was made of; `None` if it was made of
+    /// none.
     pub(super) fn branched_at(&self) -> Result<Option<u64>, Error> {
         Ok(self.names()?.iter().filter_map(|name| name::branch(name)).max())
     }
@@ -114,8 +115,8 @@ impl Records {
         }
     }
 
-    /// The records without a use, oldest first: those of an earlier attempt with this generation, and
-    /// those besides the newest ones, unless the mirror may still be told by them.
+    /// The records without a use, oldest first: those of an earlier attempt with this generation,
+    /// and those besides the newest ones, unless the mirror may still be told by them.
     fn spares(
         &self,
         records: &[Record],
@@ -191,9 +192,9 @@ impl Records {
         Ok(())
     }
 
-    /// Records a generation that the mirror has, and keeps while newer ones go. It is older than those
-    /// that are remembered, so none of them goes for it. On a full disk it takes the place of the
-    /// oldest, but not of the last: then it has none until the others are gone.
+    /// Records a generation that the mirror has, and keeps while newer ones go. It is older than
+    /// those that are remembered, so none of them goes for it. On a full disk it takes the place of
+    /// the oldest, but not of the last: then it has none until the others are gone.
     pub(super) fn note_what_stays(&self, generation: u64, likeness: &Likeness) -> Result<(), Error> {
         if self.has(generation, likeness)? {
             return Ok(());
@@ -211,8 +212,8 @@ impl Records {
         self.sync()
     }
 
-    /// Forgets the generations after this one, which the mirror gave up, and records the newest that it
-    /// has left. There is a record all the time.
+    /// Forgets the generations after this one, which the mirror gave up, and records the newest
+    /// that it has left. There is a record all the time.
     pub(super) fn go_back(&self, generation: u64, left: Option<(u64, Likeness)>) -> Result<(), Error> {
         let records = self.all()?;
         let left = left.map(|(generation, likeness)| Record { generation, likeness, has_arrived: true });

@@ -7,10 +7,10 @@
 //!
 //! A mirror may lose its newest ones. It is still at most as far if the near level has one that
 //! arrived there, and that is newer than all that the mirror has left. When that one arrived, the
-//! mirror had nothing of another run, and a program that went on from it used higher numbers. So what
-//! is given up then can only be of a program that used lower numbers since: on an older copy of the
-//! mirror that was put back, or after it had discarded the newer ones. Where that shows, by another
-//! file for the number of the newest that is left, the levels are apart.
+//! mirror had nothing of another run, and a program that went on from it used higher numbers. So
+//! what is given up then can only be of a program that used lower numbers since: on an older copy
+//! of the mirror that was put back, or after it had discarded the newer ones. Where that shows, by
+//! another file for the number of the newest that is left, the levels are apart.
 
 use crate::error::Error;
 
@@ -92,7 +92,8 @@ pub(super) fn standing<L: Levels>(levels: &mut L, near: &[u64], far: &[u64]) -> 
             return Ok(Standing::Ahead { near: Some(newest_near) });
         }
         if has_arrived_after(levels, &near, newest_far)? {
-            // The newest that the mirror has left is not recorded with its file: then no other may be.
+            // The newest that the mirror has left is not recorded with its file: then no other may
+            // be.
             let is_other =
                 levels.was_sent(newest_far) || at_far.is_some() && !levels.is_damaged_near(newest_far)?;
             if !is_other {
@@ -116,8 +117,8 @@ pub(super) fn standing<L: Levels>(levels: &mut L, near: &[u64], far: &[u64]) -> 
     }
 }
 
-/// True if the mirror has, or was sent, another file for a generation of the near level, and never that
-/// of the near level. A damaged one of the mirror shows nothing.
+/// True if the mirror has, or was sent, another file for a generation of the near level, and never
+/// that of the near level. A damaged one of the mirror shows nothing.
 fn has_another<L: Levels>(levels: &mut L, generation: u64, near: &L::Likeness) -> Result<bool, Error> {
     let far = levels.far(generation)?;
     if far.as_ref() == Some(near) || levels.is_recorded(generation, near, false) {
@@ -255,7 +256,8 @@ mod tests {
             (&[(8, 'h'), (9, '!')], &[(5, 'e')], &[(8, 'h', true)], behind.clone()),
             (&[(8, 'h'), (9, 'i')], &[(5, 'e')], &[(8, 'h', false)], apart(9, 5)),
             (&[(8, 'H'), (9, 'i')], &[(5, 'e')], &[(8, 'h', true)], apart(9, 5)),
-            // Its newest is of another program, which had the number after an older copy was put back.
+            // Its newest is of another program, which had the number after an older copy was put
+            // back.
             (&[(8, 'h')], &[(5, 'E')], &[(5, 'e', true), (8, 'h', true)], apart(8, 5)),
             (&[(8, 'h'), (9, 'i')], &[(5, 'E')], &[(5, 'e', true), (8, 'h', true)], apart(9, 5)),
             (&[(5, 'e'), (8, 'h')], &[(5, 'E')], &[(8, 'h', true)], apart(8, 5)),

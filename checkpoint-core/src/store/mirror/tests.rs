@@ -267,7 +267,8 @@ fn a_discard_that_is_cut_short_sets_no_levels_apart() {
                 mirror.update(state, true, &clock()).unwrap();
             }
             checkpoints.save(&8).unwrap();
-            // The mirror does not keep the target, and no record tells of what it keeps before that.
+            // The mirror does not keep the target, and no record tells of what it keeps before
+            // that.
             let gone_here = [1, 3, 4, 5, 6, 7].map(|gone| file(&path, gone));
             gone_here.iter().chain([&file(&to, 2)]).for_each(|gone| std::fs::remove_file(gone).unwrap());
             let faulty = FaultyDisk::default();

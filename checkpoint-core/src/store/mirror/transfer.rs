@@ -108,8 +108,9 @@ pub(super) enum Copied {
     Ended,
 }
 
-/// The side whose checksums decide whether the original is whole. Where a copy can be read before it
-/// is published, its own are compared too; elsewhere the bytes that were sent, with a second read.
+/// The side whose checksums decide whether the original is whole. Where a copy can be read before
+/// it is published, its own are compared too; elsewhere the bytes that were sent, with a second
+/// read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verify {
     /// The original, before it is sent: a mirror may be slow to read from, or give nothing back

@@ -42,8 +42,8 @@ pub(super) enum Mutant {
     OlderNotTried,
     ChecksumIgnored,
     GenerationInManifestIgnored,
-    /// A file that grows with the run is not synced before the checkpoint that counts on it. Its own
-    /// campaign finds it.
+    /// A file that grows with the run is not synced before the checkpoint that counts on it. Its
+    /// own campaign finds it.
     OutputNotSynced,
     /// The name of such a file is not synced.
     OutputNameNotSynced,

@@ -106,8 +106,8 @@ fn trials(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, stat
     }
 }
 
-/// Saves a state that is older than the newest checkpoint. Until that is there, the file must not go
-/// back.
+/// Saves a state that is older than the newest checkpoint. Until that is there, the file must not
+/// go back.
 fn save_older(disk: &Arc<SimulatedDisk>, checkpoints: &mut Checkpointer<State>, state: &State) {
     acknowledge(disk, state.0);
     checkpoints.save(state).unwrap();

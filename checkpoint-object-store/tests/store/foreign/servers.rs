@@ -153,8 +153,8 @@ fn skipped(name: &str, how: &str) -> Option<Foreign> {
     None
 }
 
-/// moto, which answers one request at a time here. In its threads it looks if an object is there, and
-/// creates it then: of 200 times that eight requests created one object, two succeeded once.
+/// moto, which answers one request at a time here. In its threads it looks if an object is there,
+/// and creates it then: of 200 times that eight requests created one object, two succeeded once.
 const MOTO: &str = "
 import sys, threading
 from moto import server

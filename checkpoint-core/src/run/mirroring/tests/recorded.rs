@@ -1,4 +1,5 @@
-//! What a directory remembers of its mirrors, where one of them is away, was another one, or lost files.
+//! What a directory remembers of its mirrors, where one of them is away, was another one, or lost
+//! files.
 
 use super::*;
 

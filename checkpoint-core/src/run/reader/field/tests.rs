@@ -81,7 +81,7 @@ fn a_field_is_read_without_the_other_arrays() {
 }
 
 #[test]
-fn damage_elsewhere_is_not_seen_and_damage_inside_is_passed_over() {
+fn damage_elsewhere_is_not_seen_that_inside_is_passed_over() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("run.ckpt");
     let mut checkpoints = Checkpointer::open(&path).unwrap();
