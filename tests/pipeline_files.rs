@@ -11,7 +11,6 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::{inside, once_more};
-use checkpointed::group::Alone;
 use checkpointed::{
     Checkpointer, Error, Pipeline, Protection,
     pipeline::{self, Outcome, StepReport},
@@ -234,14 +233,13 @@ fn a_step_that_lost_its_progress_writes_its_files_again() {
 /// The ways in which a step goes on from checkpoints of its own.
 #[derive(Clone, Copy)]
 enum From {
-    Group,
     Field,
     Generation,
 }
 
 #[test]
 fn a_step_that_goes_on_keeps_the_files_that_it_has_written() {
-    for from in [From::Group, From::Field, From::Generation] {
+    for from in [From::Field, From::Generation] {
         let project = Project::new();
         let file = project.file("first.csv");
         let run = |is_first: bool| {
@@ -250,27 +248,14 @@ fn a_step_that_goes_on_keeps_the_files_that_it_has_written() {
                 if is_first {
                     fs::write(&file, "1")?;
                 }
-                let done = match from {
-                    From::Group => {
-                        let mut group = context.builder::<(u64, u64)>().open_group(Alone)?;
-                        let done = group.load()?.map(|(done, _)| done);
-                        if is_first {
-                            group.save(&(1, 2))?;
-                        }
-                        done
-                    }
-                    From::Field | From::Generation => {
-                        let mut checkpoints: Checkpointer<(u64, u64)> = context.checkpointer()?;
-                        let done = match (from, is_first) {
-                            (From::Generation, false) => Some(checkpoints.load_generation(1)?.0),
-                            _ => checkpoints.load_field("0")?,
-                        };
-                        if is_first {
-                            checkpoints.save(&(1, 2))?;
-                        }
-                        done
-                    }
+                let mut checkpoints: Checkpointer<(u64, u64)> = context.checkpointer()?;
+                let done = match (from, is_first) {
+                    (From::Generation, false) => Some(checkpoints.load_generation(1)?.0),
+                    _ => checkpoints.load_field("0")?,
                 };
+                if is_first {
+                    checkpoints.save(&(1, 2))?;
+                }
                 assert_eq!(done, (!is_first).then_some(1));
                 if is_first {
                     return Err(context.not_done().into());
