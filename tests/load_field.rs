@@ -418,4 +418,33 @@ fn a_field_of_a_value_of_another_version_is_refused() {
         assert!(error.contains(place), "{error}");
     }
     assert!((reader.load_field::<Ship>("first").unwrap().unwrap().speed - 4.0).abs() < 1e-9);
+
+    #[checkpointed(name = "stage")]
+    enum Stage<S> {
+        Idle,
+        Sailing(S, u8),
+    }
+    let (_parent, path) = saved(&(ship(), Stage::Sailing(ship(), 1)));
+    let mut reader = CheckpointReader::<(Ship, Stage<Ship>)>::open(&path).unwrap();
+    for field in ["0/speed", "1/0/speed"] {
+        let error = reader.load_field::<f64>(field).unwrap_err().to_string();
+        assert!(error.contains("version 1 in the checkpoint"), "{error}");
+    }
+    assert_eq!(reader.load_field::<u8>("1/1").unwrap(), Some(1));
+    assert!(matches!(Stage::<u8>::Idle, Stage::Idle));
+}
+
+#[test]
+fn the_whole_of_a_migrated_list_is_loaded_as_a_field() {
+    #[checkpointed(name = "samples")]
+    struct Feet(Vec<f64>);
+    #[checkpointed(name = "samples", version = 2, migrate(from = 1, with = metres))]
+    struct Samples(Vec<f64>);
+    #[allow(clippy::needless_pass_by_value, reason = "a migration takes the older state")]
+    fn metres(old: Feet) -> Samples {
+        Samples(old.0.iter().map(|feet| feet * 0.25).collect())
+    }
+    let (_parent, path) = saved(&Feet(vec![4.0, 8.0]));
+    let mut reader = CheckpointReader::<Samples>::open(&path).unwrap();
+    assert_eq!(reader.load_field::<Samples>("").unwrap().unwrap().0, [1.0, 2.0]);
 }

@@ -814,4 +814,68 @@ mod newtypes {
         let said = "last: version 1 of Reading in the checkpoint, version 2 of Reading in this program";
         assert!(error.contains(said), "{error}");
     }
+
+    mod engine {
+        #[checkpointed::checkpointed]
+        #[derive(Debug, PartialEq)]
+        pub(super) struct Model(pub(super) f64);
+    }
+
+    #[test]
+    fn a_newtype_may_have_the_name_of_the_type_inside() {
+        #[checkpointed(version = 2)]
+        #[derive(Debug, PartialEq)]
+        struct Model(engine::Model);
+        #[checkpointed(name = "log")]
+        #[derive(Debug, PartialEq)]
+        struct Held {
+            model: Model,
+        }
+        let held = || Held { model: Model(engine::Model(1.5)) };
+        assert_eq!(load::<Held>(&saved(&held())).unwrap(), (held(), Vec::new()));
+        let directory = saved(&Model(engine::Model(1.5)));
+        assert_eq!(load::<Model>(&directory).unwrap().0, Model(engine::Model(1.5)));
+    }
+
+    #[test]
+    fn a_name_that_a_field_accepts_is_not_that_of_a_newtype() {
+        #[checkpointed(name = "Old", version = 2)]
+        struct Old(f64);
+        #[checkpointed(name = "New", version = 3, migrate(from = 2, with = New::doubled))]
+        #[derive(Debug, PartialEq)]
+        struct New(f64);
+        impl New {
+            fn doubled(old: Old) -> New {
+                New(2.0 * old.0)
+            }
+        }
+        #[checkpointed]
+        #[derive(Debug, PartialEq)]
+        struct Outer(New);
+        #[checkpointed(name = "log")]
+        struct Before {
+            value: Old,
+        }
+        #[checkpointed(name = "log")]
+        #[derive(Debug, PartialEq)]
+        struct After {
+            #[checkpointed(was_type = "Old")]
+            value: Outer,
+        }
+        let (state, _) = load::<After>(&saved(&Before { value: Old(1.0) })).unwrap();
+        assert_eq!(state, After { value: Outer(New(2.0)) });
+        // The wrapper keeps its version, and the type inside it has another name now.
+        #[checkpointed(name = "Rng", version = 2)]
+        struct Earlier(Seed);
+        #[checkpointed(name = "OldRng")]
+        struct Seed(u64);
+        #[checkpointed(name = "NewRng")]
+        #[derive(Debug, PartialEq)]
+        struct NewRng(u64);
+        #[checkpointed(version = 2)]
+        #[derive(Debug, PartialEq)]
+        struct Rng(#[checkpointed(was_type = "OldRng")] NewRng);
+        let (state, _) = load::<Rng>(&saved(&Earlier(Seed(7)))).unwrap();
+        assert_eq!(state, Rng(NewRng(7)));
+    }
 }

@@ -416,6 +416,8 @@ fn a_new_form_in_a_described_field_is_read_back() {
                 refused(checkpoints.wait());
             }
             checkpoints.save(&good(6)).unwrap();
+            // What was refused once is no known form.
+            refused(checkpoints.save(&$state { step: 7, phase: $phase, shapes: $shapes }));
             drop(checkpoints);
             let mut again = Checkpointer::<$state>::open(directory.path()).unwrap();
             assert_eq!(again.load().unwrap(), Some(good(6)));
@@ -426,6 +428,27 @@ fn a_new_form_in_a_described_field_is_read_back() {
     refuses!(Described: Phase::Idle, oval());
     refuses!(InJson: Phase::Sum { total: 1 }, Vec::new());
     refuses!(InJson: Phase::Idle, oval());
+}
+
+#[test]
+fn a_form_is_known_in_the_field_that_had_it() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Totals {
+        total: u128,
+    }
+    #[checkpointed]
+    struct Both {
+        #[serde(with = "checkpointed::self_describing")]
+        totals: Totals,
+        #[serde(with = "checkpointed::self_describing")]
+        phase: Phase,
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<Both>::open(directory.path()).unwrap();
+    let both = |phase| Both { totals: Totals { total: 1 }, phase };
+    checkpoints.save(&both(Phase::Short { count: 1 })).unwrap();
+    refused(checkpoints.save(&both(Phase::Sum { total: 1 })));
+    checkpoints.save(&both(Phase::Idle)).unwrap();
 }
 
 #[test]

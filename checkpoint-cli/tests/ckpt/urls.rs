@@ -20,7 +20,7 @@ fn a_url_is_refused_with_the_way_to_a_ckpt_that_takes_it() {
         let output = ckpt.unwrap();
         let message = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(3), "{command:?}: {message}");
-        assert!(message.contains("cargo install checkpointed-object-store --features cli"), "{message}");
+        assert!(message.contains("cargo install --path checkpoint-object-store --features cli"), "{message}");
     }
     // These make a directory, or write in one: none of them has another place.
     std::fs::write(directory.path().join("values.json"), "{\"step\": 1}").unwrap();

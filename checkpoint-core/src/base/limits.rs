@@ -66,10 +66,10 @@ pub(crate) const ARRAY_NAME_STEP: usize = 200;
 
 /// Bytes of a header of age. To parse one takes the square of its length.
 #[cfg(feature = "encryption")]
-pub(crate) const AGE_HEADER: usize = 64 << 10;
+pub(crate) const AGE_HEADER: usize = 256 << 10;
 /// Recipients in a header that is read.
 #[cfg(feature = "encryption")]
-pub(crate) const AGE_RECIPIENTS: usize = 1024;
+pub(crate) const AGE_RECIPIENTS: usize = 2048;
 /// Recipients in a header that is written. Each takes 98 bytes.
 #[cfg(feature = "encryption")]
 pub(crate) const AGE_RECIPIENTS_WRITTEN: usize = 500;

@@ -155,9 +155,15 @@ impl Forms {
         self.met.learn(noted);
     }
 
-    /// The number of states so far with forms that were new, among those that no schema shows.
-    pub(crate) fn news(&self) -> u64 {
-        self.met.news()
+    /// True if the last state had a form, among those that no schema shows, that none had which was
+    /// [read back](Forms::accept).
+    pub(crate) fn has_new(&self) -> bool {
+        self.met.has_new()
+    }
+
+    /// Takes the forms of the last state for known: it was read back.
+    pub(crate) fn accept(&self) {
+        self.met.accept();
     }
 
     /// The form at a place.

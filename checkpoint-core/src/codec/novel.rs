@@ -2,12 +2,13 @@
 //!
 //! A field that describes its values may hold any form of them: another variant, another key, a
 //! larger number. A type that decides what to read while it reads may refuse a form that it writes.
-//! So such forms are noted while a state is encoded, and a save with a new one is read back.
+//! So such forms are noted while a state is encoded, and a save with one is read back if none was
+//! before.
 
+use std::any::type_name;
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::hashed::IsHashed;
 use crate::base::limits::NOVEL_FORMS;
@@ -20,33 +21,41 @@ thread_local! {
 /// Forms, each as the hash of its place and kind.
 pub(super) type Forms = HashSet<u64, IsHashed>;
 
-/// The forms that were met in the states of one type.
+/// The forms in the states of one type.
 #[derive(Debug, Default)]
-pub(super) struct Met {
-    known: Mutex<Forms>,
-    /// The number of states that had a new form.
-    news: AtomicU64,
+pub(super) struct Met(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Those of states that were read back.
+    known: Forms,
+    /// The others of the last state.
+    new: Forms,
 }
 
 impl Met {
-    pub(super) fn news(&self) -> u64 {
-        self.news.load(Ordering::Acquire)
+    fn forms(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds the forms of one state.
+    /// Takes the forms of the last state that was encoded.
     pub(super) fn learn(&self, noted: Forms) {
-        if noted.is_empty() {
-            return;
-        }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known.len();
-        // A state whose keys are always new is not read back for ever.
-        for form in noted.into_iter().take(NOVEL_FORMS.saturating_sub(before)) {
-            known.insert(form);
-        }
-        if known.len() > before {
-            self.news.fetch_add(1, Ordering::AcqRel);
-        }
+        let mut forms = self.forms();
+        // A type whose keys are always new is not read back for ever.
+        let looks = forms.known.len() < NOVEL_FORMS;
+        forms.new = noted.into_iter().filter(|form| looks && !forms.known.contains(form)).collect();
+    }
+
+    /// True if the last state had a form that none before it had which was read back.
+    pub(super) fn has_new(&self) -> bool {
+        !self.forms().new.is_empty()
+    }
+
+    /// Takes the forms of the last state for known: it was read back.
+    pub(super) fn accept(&self) {
+        let mut forms = self.forms();
+        let new = std::mem::take(&mut forms.new);
+        forms.known.extend(new);
     }
 }
 
@@ -66,8 +75,10 @@ pub(super) fn end(around: Forms) -> Forms {
 pub(crate) struct Place(u64);
 
 impl Place {
-    /// The place of the whole field.
-    pub(crate) const ROOT: Place = Place(0);
+    /// The place of a whole field of type `T`, in a form of this name.
+    pub(crate) fn of_field<T: ?Sized>(form: &str) -> Place {
+        Place(0).under(form.as_bytes()).under(type_name::<T>().as_bytes())
+    }
 
     /// The place under this name.
     pub(crate) fn under(self, name: &[u8]) -> Place {

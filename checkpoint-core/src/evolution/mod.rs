@@ -16,7 +16,7 @@ mod resolve;
 #[cfg(test)]
 pub(crate) use compare::differences;
 pub(crate) use compare::{
-    Choice, Chosen, Compared, Matched, Own, compare, fields_of, matching, opaque, unsupported,
+    Choice, Chosen, Compared, Matched, Own, compare, fields_of, matching, opaque, other_version, unsupported,
 };
 pub use compare::{Difference, DifferenceKind};
 pub use migrated::Migrated;

@@ -406,7 +406,9 @@ impl<T: Checkpoint> Checkpointer<T> {
             return Ok(state);
         }
         // A save in the background may end at any moment with a newer one.
-        self.saver.settled_writer();
+        if let Some(writer) = self.saver.settled_writer() {
+            writer.take_rewind_back();
+        }
         let state = self.reader.load_one(generation)?;
         self.config_changes.apply_to(&mut self.reader)?;
         let found = self.reader.take_outputs();
@@ -438,6 +440,9 @@ impl<T: Checkpoint> Checkpointer<T> {
         let _warnings = self.saver.run.warnings.enter();
         // Waits for a save in the background; if that failed, the next save returns its error.
         let mut writer = self.saver.settled_writer_and_mirror();
+        if let Some((writer, _)) = &mut writer {
+            writer.take_rewind_back();
+        }
         let mut sought = self.reader.seek_field(path);
         if let Some((writer, Some(mirroring))) = &mut writer {
             let lacks = match &sought {

@@ -20,7 +20,8 @@ pub enum ReadBack {
     /// The first save of a run, if `#[checkpointed]` did not derive the serde code of all parts of
     /// the state, and the state is at most 64 MiB. Also any later one whose fields with
     /// [`self_describing`](crate::self_describing) or [`json`](crate::json) have a new form:
-    /// another variant, another key, another kind of number.
+    /// another variant, another key, another kind of number. A variant that only the value of a `tag`
+    /// tells is none.
     #[default]
     Auto,
     /// Every save, of any type and length.
@@ -42,22 +43,20 @@ pub(crate) struct Net {
     pub(crate) setting: ReadBack,
     /// True until a save of this run passed.
     is_first: bool,
-    /// The [news](codec::Forms::news) at the last save that passed.
-    known: u64,
     program: Arc<Program>,
     compare: Compare,
 }
 
 impl Net {
     pub(crate) fn of<T: Checkpoint>(setting: ReadBack, program: Arc<Program>) -> Net {
-        Net { setting, is_first: true, known: 0, program, compare: compare::<T> }
+        Net { setting, is_first: true, program, compare: compare::<T> }
     }
 
     /// True if a state of this length is to be read back.
     pub(crate) fn wants(&self, bytes: u64) -> bool {
         match self.setting {
             ReadBack::Auto => {
-                let is_new = self.is_first || self.program.forms().news() != self.known;
+                let is_new = self.is_first || self.program.forms().has_new();
                 is_new && self.program.has_foreign_parts() && bytes <= MOST_BYTES
             }
             ReadBack::Always => true,
@@ -68,7 +67,6 @@ impl Net {
     /// Records a save that counts.
     pub(crate) fn let_through(&mut self) {
         self.is_first = false;
-        self.known = self.program.forms().news();
     }
 
     /// Checks that a container gives back its state. `path` and `name` are for messages.
@@ -84,7 +82,9 @@ impl Net {
             name,
             generation,
             why,
-        })
+        })?;
+        self.program.forms().accept();
+        Ok(())
     }
 }
 

@@ -86,6 +86,10 @@ pub(crate) struct Pacer {
     costs: Vec<Cost>,
     /// Their median, for use in each step.
     cost: Cost,
+    /// The number of them that are of this run.
+    own: usize,
+    /// The median of the whole times of those; of two, the longer one.
+    own_total: Duration,
     /// The steps since the last save.
     steps: u64,
     counter: Counter,
@@ -109,6 +113,8 @@ impl Pacer {
             past,
             costs,
             cost: Cost::default(),
+            own: 0,
+            own_total: Duration::ZERO,
             steps: 0,
             counter: Counter::default(),
             last: Duration::ZERO,
@@ -213,6 +219,10 @@ impl Pacer {
             self.costs.remove(0);
         }
         self.costs.push(cost);
+        self.own = (self.own + 1).min(self.costs.len());
+        let mut own: Vec<Duration> = self.costs.iter().rev().take(self.own).map(|cost| cost.total).collect();
+        own.sort_unstable();
+        self.own_total = own.get(own.len() / 2).copied().unwrap_or_default();
         (self.has_saved, self.has_failed) = (true, false);
         self.counter.is_taken = false;
         self.steps = 0;
@@ -241,9 +251,11 @@ impl Pacer {
         self.plan();
     }
 
-    /// The time that a save takes: the median of the last ones; zero as long as it is unknown.
+    /// The time that a save takes: the median of the last ones, of this run as soon as there is one;
+    /// zero as long as it is unknown.
     pub(crate) fn save_takes(&self) -> SaveTakes {
-        SaveTakes { time: self.cost.total, is_of_this_run: self.has_saved }
+        let time = if self.own == 0 { self.cost.total } else { self.own_total };
+        SaveTakes { time, is_of_this_run: self.own > 0 }
     }
 
     fn median(&self) -> Cost {
@@ -399,6 +411,20 @@ mod tests {
         for schedule in [Schedule::overhead(0.01), Schedule::optimal(seconds(86_400)), Schedule::adaptive()] {
             assert!(after(schedule, &[slow], 30) <= FIRST);
         }
+    }
+
+    #[test]
+    fn what_a_save_takes_is_what_those_of_this_run_took() {
+        let past = Past { costs: vec![cost(10, 10); 5], ..Past::default() };
+        let mut pacer = Pacer::new(Schedule::every(seconds(100)), past);
+        let takes = |pacer: &Pacer| (pacer.save_takes().time, pacer.save_takes().is_of_this_run);
+        assert_eq!(takes(&pacer), (seconds(10), false));
+        pacer.saved(seconds(0), cost(300, 300));
+        assert_eq!(takes(&pacer), (seconds(300), true));
+        pacer.saved(seconds(0), cost(10, 10));
+        assert_eq!(takes(&pacer), (seconds(300), true));
+        pacer.saved(seconds(0), cost(10, 10));
+        assert_eq!(takes(&pacer), (seconds(10), true));
     }
 
     #[test]

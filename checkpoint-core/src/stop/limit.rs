@@ -81,16 +81,16 @@ impl Limit {
     /// program.
     ///
     /// That is true if the time left is at most the sum of
-    /// - twice the time of a save, but at most half of the whole time, and at least one save, if
-    ///   this run has made one: what was slow in an earlier run must not end each later one at
-    ///   once;
+    /// - twice the time of a save, but at most half of the whole time, and at least one save. Where
+    ///   only earlier runs saved, that is at most three quarters of the whole time: what was slow
+    ///   then must not end each later run at once;
     /// - one step, because the program asks again only after it, but at most a quarter of the whole
     ///   time;
     /// - 5 s, or a twentieth of the whole time, whichever is less.
     pub(super) fn is_near(&self, now: Instant, save_takes: impl Into<SaveTakes>, step: Duration) -> bool {
         let left = self.left(now);
         let SaveTakes { time, is_of_this_run } = save_takes.into();
-        let least = if is_of_this_run { time } else { Duration::ZERO };
+        let least = if is_of_this_run { time } else { time.min(self.span / 4 * 3) };
         let save = time.saturating_mul(MARGIN).min(self.span / 2).max(least);
         let floor = FLOOR.min(self.span / FLOOR_PART);
         left <= save.saturating_add(step.min(self.span / 4)).saturating_add(floor)
@@ -189,6 +189,10 @@ mod tests {
         let earlier = SaveTakes { time: 200 * SECOND, is_of_this_run: false };
         assert!(!limit.is_near(now, earlier, Duration::ZERO));
         assert!(limit.is_near(now + 50 * SECOND, earlier, Duration::ZERO));
+        // One that took most of the time is begun while it can end.
+        let earlier = SaveTakes { time: 60 * SECOND, is_of_this_run: false };
+        assert!(!limit.is_near(now + 34 * SECOND, earlier, Duration::ZERO));
+        assert!(limit.is_near(now + 35 * SECOND, earlier, Duration::ZERO));
     }
 
     #[test]

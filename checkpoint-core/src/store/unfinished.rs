@@ -68,8 +68,11 @@ fn remove_left(parent: &Path) {
     // The caller makes a directory there, and so learns what is wrong with it.
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.filter_map(Result::ok).filter(|entry| name::is_temporary(&entry.file_name())) {
-        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let Some(left) = File::open(entry.path()).ok().filter(|_| is_directory) else { continue };
+        // A pipe of that name would block whoever opens it.
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        let Ok(left) = File::open(entry.path()) else { continue };
         if left.try_lock().is_err() {
             continue;
         }

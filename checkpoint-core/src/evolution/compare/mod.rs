@@ -125,6 +125,21 @@ pub(crate) fn are_same(
     comparison.found.is_empty()
 }
 
+/// The versions of a type of the checkpoint and of one of the program, in words, where they differ.
+pub(crate) fn other_version(
+    (checkpoint, of_checkpoint): (&Schema, &Type),
+    (program, of_program): (&Program, &Type),
+) -> Option<(String, String)> {
+    let mut comparison = comparison(checkpoint, program);
+    let seen = Form::of(checkpoint, of_checkpoint).versions;
+    let wanted = Form::of(program.extended(), of_program).versions;
+    if seen != wanted {
+        return Some((versions(&seen), versions(&wanted)));
+    }
+    comparison.versions_by_name(of_checkpoint, of_program);
+    comparison.found.pop().map(|difference| (difference.checkpoint, difference.program))
+}
+
 struct Comparison<'a> {
     checkpoint: &'a Schema,
     program: &'a Schema,

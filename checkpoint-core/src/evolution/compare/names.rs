@@ -194,16 +194,22 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Compares the versions of the definitions that have the same name on both sides. A version of
-    /// one definition is none of another, wherever a chain of wrappers has it.
+    /// Compares the versions of the definitions that have the same name on both sides, in their
+    /// order. A version of one definition is none of another, wherever a chain of wrappers has it.
     pub(super) fn versions_by_name(&mut self, checkpoint: &'a Type, program: &'a Type) {
-        let before = Chain::of(self.checkpoint, checkpoint, None).places();
-        let after = Chain::of(self.program, program, None).places();
-        for old in before {
-            let Some(new) = after.iter().copied().find(|new| self.is_same_name(old, *new)) else { continue };
-            let (old, new) = (&self.checkpoint.types[old], &self.program.types[new]);
-            if old.version != new.version {
-                let [old, new] = [old, new].map(|definition| {
+        let mut before = Chain::of(self.checkpoint, checkpoint, None).places();
+        let mut after = Chain::of(self.program, program, None).places();
+        let all = after.clone();
+        after.retain(|new| before.iter().any(|old| self.is_same_name(*old, *new)));
+        before.retain(|old| all.iter().any(|new| self.is_same_name(*old, *new)));
+        // Of a wrapper of the same name as the type in it, one may have gone: which one is not known.
+        if before.len() != after.len() {
+            return;
+        }
+        for (old, new) in before.into_iter().zip(after) {
+            let (before, after) = (&self.checkpoint.types[old], &self.program.types[new]);
+            if before.version != after.version && self.is_same_name(old, new) {
+                let [old, new] = [before, after].map(|definition| {
                     format!("version {} of {}", definition.version, shortened(&definition.name))
                 });
                 return self.report(DifferenceKind::Version, old, new);
@@ -211,8 +217,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// True if both types have names, and that of the checkpoint is a present or a former name of
-    /// that of the program.
+    /// True if both types have names, and the two are [the same](Comparison::is_same_name).
     pub(super) fn has_name_of(&self, checkpoint: &Type, program: &Type) -> bool {
         let places = [(checkpoint, self.checkpoint), (program, self.program)].map(|(ty, schema)| match ty {
             Type::Named(place) if *place < schema.types.len() => Some(*place),
@@ -221,12 +226,14 @@ impl<'a> Comparison<'a> {
         matches!(places, [Some(old), Some(new)] if self.is_same_name(old, new))
     }
 
-    /// True if both definitions have names, and that of the checkpoint is a present or a former
-    /// name of that of the program.
+    /// True if both definitions have names, and that of the checkpoint is that of the program, or a
+    /// former one that the type itself tells. What a field accepts is not for all types around each
+    /// other there.
     fn is_same_name(&self, old: usize, new: usize) -> bool {
-        let are_named =
-            label(&self.checkpoint.types[old]).is_some() && label(&self.program.types[new]).is_some();
-        are_named && !matches!(self.names(old, new), Names::Different)
+        let names = (label(&self.checkpoint.types[old]), label(&self.program.types[new]));
+        let (Some(before), Some(after)) = names else { return false };
+        let mut former = self.former(new).map_or(&[][..], Former::types).iter();
+        before == after || former.any(|name| name == before)
     }
 
     fn names(&self, old: usize, new: usize) -> Names {

@@ -131,23 +131,23 @@ fn check_around<T: Checkpoint>(
     checkpoint: &Schema,
     program: &Program,
 ) -> Result<(), Error> {
-    let schema = program.schema();
+    let schema = program.extended();
     let (mut old, mut new) = (&checkpoint.root, &schema.root);
     let mut way = String::new();
-    for step in path.trim_matches('/').split('/') {
+    // The empty path is the whole state, whose version a load compares.
+    for step in path.trim_matches('/').split('/').filter(|step| !step.is_empty()) {
         let (Some(before), Some(after)) = (part(checkpoint, old, step), part(schema, new, step)) else {
             break;
         };
-        let versions = (schema::version(checkpoint, before.0), schema::version(schema, after.0));
-        if versions.0 != versions.1 {
-            let (found, expected) = (format!("version {}", versions.0), format!("version {}", versions.1));
+        if let Some((found, expected)) = evolution::other_version((checkpoint, before.0), (program, after.0))
+        {
             let kind = DifferenceKind::Version;
             let difference = Difference { kind, path: way, checkpoint: found, program: expected };
             let why = format!(
                 "{difference}: there, `{path}` may have meant something else; load the whole value around it, which is \
                  migrated where the program can, or take the field as it is by CheckpointReader::<()>"
             );
-            let (path, name) = (location.to_owned(), name_of::<T>(schema));
+            let (path, name) = (location.to_owned(), name_of::<T>(program.schema()));
             return Err(Error::SchemaMismatch {
                 path,
                 name,
@@ -163,22 +163,35 @@ fn check_around<T: Checkpoint>(
 }
 
 /// The value that one step of a path leads into, without the options around it, and the one that it
-/// leads to.
+/// leads to. Where several variants of an enum have such a part, it is not known.
 fn part<'a>(schema: &'a Schema, ty: &'a Type, step: &str) -> Option<(&'a Type, &'a Type)> {
+    let number: Option<usize> = step.parse().ok();
+    let numbered = |members: &'a [Type]| members.get(number?);
+    let among = |fields: &'a Fields| match fields {
+        Fields::Named(fields) => fields.iter().find(|field| field.name == step).map(|field| &field.ty),
+        Fields::Tuple(members) => numbered(members),
+        Fields::Newtype(_) | Fields::Unit => None,
+    };
     let mut ty = ty;
     // As for any chain: no more than there are types, unless they go in a circle.
     for _ in 0..TYPE_DEPTH {
-        match schema::chain(schema, ty).last()? {
-            Type::Option(inner) => ty = inner,
-            Type::Seq(inner) | Type::Array(inner, _) | Type::Map(_, inner) => return Some((ty, inner)),
-            Type::Named(_) => {
-                let Body::Struct(Fields::Named(fields)) = &evolution::fields_of(schema, ty)?.body else {
-                    return None;
-                };
-                return fields.iter().find(|field| field.name == step).map(|field| (ty, &field.ty));
+        let inside = match schema::chain(schema, ty).last()? {
+            Type::Option(inner) => {
+                ty = inner;
+                continue;
             }
-            _ => return None,
-        }
+            Type::Seq(inner) | Type::Array(inner, _) | Type::Map(_, inner) => Some(&**inner),
+            Type::Tuple(members) => numbered(members),
+            Type::Named(place) => match &schema.types.get(*place)?.body {
+                Body::Struct(fields) => among(fields),
+                Body::Enum(variants) => {
+                    let mut found = variants.iter().filter_map(|variant| among(&variant.fields));
+                    found.next().filter(|_| found.next().is_none())
+                }
+            },
+            _ => None,
+        };
+        return inside.map(|inside| (ty, inside));
     }
     None
 }

@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 const NAME: usize = 64;
 
 pub(super) fn check<T: Serialize + ?Sized>(value: &T) -> Result<(), Error> {
-    value.serialize(Checker { depth: 0, place: Place::ROOT, key: None }).map(drop)
+    value.serialize(Checker { depth: 0, place: Place::of_field::<T>("json"), key: None }).map(drop)
 }
 
 /// The refusal of a value that JSON cannot keep, and the way out.
@@ -56,7 +56,7 @@ impl<'k> Checker<'k> {
 
     fn parts(self) -> Result<Parts<'k>, Error> {
         self.is(Text::Parts);
-        Ok(Parts { inside: self.inside()?, keys: None, has_key: false, value: Place::ROOT })
+        Ok(Parts { inside: self.inside()?, keys: None, has_key: false, value: self.place })
     }
 
     fn variant(self, name: &str) -> Result<Checker<'k>, Error> {

@@ -10,7 +10,7 @@ use crate::codec::Place;
 
 pub(super) fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let _level = Level::enter()?;
-    let mut writer = Writer { output: BufWriter::new(Vec::new()), place: Place::ROOT };
+    let mut writer = Writer { output: BufWriter::new(Vec::new()), place: Place::of_field::<T>("cbor") };
     value.serialize(&mut writer)?;
     Ok(writer.output.into_inner())
 }
