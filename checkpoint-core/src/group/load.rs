@@ -227,7 +227,6 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             }
             root.restarted(&report);
         }
-        self.part.note_load(generation);
         self.newest = Some((generation, attempt));
         self.report = Some(report);
     }

@@ -784,12 +784,6 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.saver.settled_writer().map(|writer| Arc::downgrade(writer.guard()))
     }
 
-    /// Notes a load that a group made of this generation.
-    #[cfg(feature = "group")]
-    pub(crate) fn note_load(&self, generation: u64) {
-        self.stamp.loaded(generation, || self.reader.manifest(generation).ok());
-    }
-
     /// The outputs of this run.
     pub(crate) fn outputs(&self) -> &Arc<OfRun> {
         &self.outputs
