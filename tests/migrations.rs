@@ -840,13 +840,17 @@ mod newtypes {
     #[test]
     fn a_name_that_a_field_accepts_is_not_that_of_a_newtype() {
         #[checkpointed(name = "Old", version = 2)]
-        struct Old(f64);
+        struct Old {
+            value: f64,
+        }
         #[checkpointed(name = "New", version = 3, migrate(from = 2, with = New::doubled))]
         #[derive(Debug, PartialEq)]
-        struct New(f64);
+        struct New {
+            value: f64,
+        }
         impl New {
             fn doubled(old: Old) -> New {
-                New(2.0 * old.0)
+                New { value: 2.0 * old.value }
             }
         }
         #[checkpointed]
@@ -862,8 +866,8 @@ mod newtypes {
             #[checkpointed(was_type = "Old")]
             value: Outer,
         }
-        let (state, _) = load::<After>(&saved(&Before { value: Old(1.0) })).unwrap();
-        assert_eq!(state, After { value: Outer(New(2.0)) });
+        let (state, _) = load::<After>(&saved(&Before { value: Old { value: 1.0 } })).unwrap();
+        assert_eq!(state, After { value: Outer(New { value: 2.0 }) });
         // The wrapper keeps its version, and the type inside it has another name now.
         #[checkpointed(name = "Rng", version = 2)]
         struct Earlier(Seed);

@@ -251,8 +251,8 @@ impl Pacer {
         self.plan();
     }
 
-    /// The time that a save takes: the median of the last ones, of this run as soon as there is one;
-    /// zero as long as it is unknown.
+    /// The time that a save takes: the median of the last ones, of this run as soon as there is
+    /// one; zero as long as it is unknown.
     pub(crate) fn save_takes(&self) -> SaveTakes {
         let time = if self.own == 0 { self.cost.total } else { self.own_total };
         SaveTakes { time, is_of_this_run: self.own > 0 }

@@ -202,7 +202,8 @@ impl<'a> Comparison<'a> {
         let all = after.clone();
         after.retain(|new| before.iter().any(|old| self.is_same_name(*old, *new)));
         before.retain(|old| all.iter().any(|new| self.is_same_name(*old, *new)));
-        // Of a wrapper of the same name as the type in it, one may have gone: which one is not known.
+        // Of a wrapper of the same name as the type in it, one may have gone: which one is not
+        // known.
         if before.len() != after.len() {
             return;
         }
