@@ -693,13 +693,14 @@ mod newtypes {
     struct ReadingV1(Kelvin);
 
     #[checkpointed(name = "log")]
-    struct Before {
-        last: ReadingV1,
+    #[derive(Debug, PartialEq)]
+    struct Log<R> {
+        last: R,
         step: u64,
     }
 
     fn before() -> tempfile::TempDir {
-        saved(&Before { last: ReadingV1(Kelvin(300.0)), step: 1 })
+        saved(&Log { last: ReadingV1(Kelvin(300.0)), step: 1 })
     }
 
     fn fahrenheit(old: &Kelvin) -> f64 {
@@ -716,14 +717,8 @@ mod newtypes {
                 Reading(fahrenheit(&old.0))
             }
         }
-        #[checkpointed(name = "log")]
-        #[derive(Debug, PartialEq)]
-        struct After {
-            last: Reading,
-            step: u64,
-        }
-        let (state, differences) = load::<After>(&before()).unwrap();
-        assert_eq!(state, After { last: Reading(fahrenheit(&Kelvin(300.0))), step: 1 });
+        let (state, differences) = load::<Log<Reading>>(&before()).unwrap();
+        assert_eq!(state, Log { last: Reading(fahrenheit(&Kelvin(300.0))), step: 1 });
         assert_eq!(lines(&differences), ["last: migrated from version 1 to version 2"]);
     }
 
@@ -737,14 +732,8 @@ mod newtypes {
                 Reading(Kelvin(old.0.0 + 1.0))
             }
         }
-        #[checkpointed(name = "log")]
-        #[derive(Debug, PartialEq)]
-        struct After {
-            last: Reading,
-            step: u64,
-        }
-        let (state, _) = load::<After>(&before()).unwrap();
-        assert_eq!(state, After { last: Reading(Kelvin(301.0)), step: 1 });
+        let (state, _) = load::<Log<Reading>>(&before()).unwrap();
+        assert_eq!(state, Log { last: Reading(Kelvin(301.0)), step: 1 });
     }
 
     #[test]
@@ -766,14 +755,8 @@ mod newtypes {
                 Reading { fahrenheit: old.0 }
             }
         }
-        #[checkpointed(name = "log")]
-        #[derive(Debug, PartialEq)]
-        struct After {
-            last: Reading,
-            step: u64,
-        }
-        let (state, _) = load::<After>(&before()).unwrap();
-        assert_eq!(state, After { last: Reading { fahrenheit: fahrenheit(&Kelvin(300.0)) }, step: 1 });
+        let (state, _) = load::<Log<Reading>>(&before()).unwrap();
+        assert_eq!(state, Log { last: Reading { fahrenheit: fahrenheit(&Kelvin(300.0)) }, step: 1 });
     }
 
     #[test]
@@ -804,13 +787,7 @@ mod newtypes {
         #[checkpointed(version = 2)]
         #[derive(Debug, PartialEq)]
         struct Reading(f64);
-        #[checkpointed(name = "log")]
-        #[derive(Debug, PartialEq)]
-        struct After {
-            last: Reading,
-            step: u64,
-        }
-        let error = load::<After>(&before()).unwrap_err().to_string();
+        let error = load::<Log<Reading>>(&before()).unwrap_err().to_string();
         let said = "last: version 1 of Reading in the checkpoint, version 2 of Reading in this program";
         assert!(error.contains(said), "{error}");
     }

@@ -382,3 +382,41 @@ fn a_checkpointer_may_live_in_a_variable_of_a_thread() {
     }
     assert_eq!(CheckpointReader::<u64>::open(&path).unwrap().load().unwrap(), Some(3));
 }
+
+/// A state in a form of its own, which is saved when its thread ends.
+struct SavedAtTheEnd(Checkpointer<Plain<InText>>, u64);
+
+#[derive(Serialize, Deserialize)]
+struct InText(#[serde(with = "checkpointed::self_describing")] u64);
+
+impl Drop for SavedAtTheEnd {
+    fn drop(&mut self) {
+        self.0.save(&Plain(InText(self.1))).unwrap();
+    }
+}
+
+thread_local! {
+    static AT_THE_END: RefCell<Option<SavedAtTheEnd>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn a_state_may_be_saved_while_its_thread_ends() {
+    let Some(directory) = inside() else {
+        let directory = tempfile::tempdir().unwrap();
+        let test = "a_state_may_be_saved_while_its_thread_ends";
+        return assert_passed(&once_more(test, &[], directory.path()).output().unwrap());
+    };
+    let path = directory.join("run.ckpt");
+    let at = path.clone();
+    let work = move || {
+        // It is there before any value of the library, and so is dropped after them.
+        AT_THE_END.with_borrow_mut(|at_the_end| {
+            let mut checkpoints = Checkpointer::open(at).unwrap();
+            checkpoints.save(&Plain(InText(1))).unwrap();
+            *at_the_end = Some(SavedAtTheEnd(checkpoints, 2));
+        });
+    };
+    std::thread::spawn(work).join().unwrap();
+    let state = CheckpointReader::<Plain<InText>>::open(&path).unwrap().load().unwrap().unwrap();
+    assert_eq!(state.0.0, 2);
+}

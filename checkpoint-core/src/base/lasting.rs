@@ -24,3 +24,24 @@ pub(crate) fn replace<T>(key: &'static LocalKey<Lasting<T>>, value: Option<T>) -
 pub(crate) fn look<T, R>(key: &'static LocalKey<Lasting<T>>, look: impl FnOnce(&mut Option<T>) -> R) -> R {
     key.with(|lasting| look(&mut lasting.borrow_mut()))
 }
+
+/// Puts back the former value when it is dropped, also by a panic of the code of the user.
+pub(crate) struct Restore<S: 'static>(&'static LocalKey<Lasting<S>>, Option<S>);
+
+impl<S> Restore<S> {
+    /// Sets a value until then.
+    pub(crate) fn set(key: &'static LocalKey<Lasting<S>>, value: S) -> Restore<S> {
+        Restore(key, replace(key, Some(value)))
+    }
+
+    /// Takes the value, with what it gained.
+    pub(crate) fn take(&self) -> Option<S> {
+        replace(self.0, None)
+    }
+}
+
+impl<S> Drop for Restore<S> {
+    fn drop(&mut self) {
+        replace(self.0, self.1.take());
+    }
+}

@@ -71,9 +71,7 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
     let start = into.len();
     let slots = forms.slots();
     let mut writer = Writer::new(into, forms, &slots, arrays);
-    let around = novel::begin();
-    let written = forms.room().at_start(|| writer.root(value));
-    let noted = novel::end(around);
+    let (written, noted) = novel::noting(|| forms.room().at_start(|| writer.root(value)));
     let result = match (writer.end(), written) {
         (Err(failure), _) | (Ok(_), Err(failure)) => Err(failure),
         (Ok((elements, _)), Ok(())) if elements > allowed_elements(into.len() - start) => Err(Failure::new(

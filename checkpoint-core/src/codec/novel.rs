@@ -6,16 +6,16 @@
 //! before.
 
 use std::any::type_name;
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::hashed::IsHashed;
+use crate::base::lasting::{self, Lasting, Restore};
 use crate::base::limits::NOVEL_FORMS;
 
 thread_local! {
     /// The forms in the state that this thread encodes.
-    static NOTED: RefCell<Forms> = RefCell::new(Forms::default());
+    static NOTED: Lasting<Forms> = const { lasting::nothing() };
 }
 
 /// Forms, each as the hash of its place and kind.
@@ -23,10 +23,10 @@ pub(super) type Forms = HashSet<u64, IsHashed>;
 
 /// The forms in the states of one type.
 #[derive(Debug, Default)]
-pub(super) struct Met(Mutex<Known>);
+pub(super) struct Met(Mutex<Seen>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct Seen {
     /// Those of states that were read back.
     known: Forms,
     /// The others of the last state.
@@ -34,7 +34,7 @@ struct Known {
 }
 
 impl Met {
-    fn forms(&self) -> MutexGuard<'_, Known> {
+    fn forms(&self) -> MutexGuard<'_, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -59,14 +59,11 @@ impl Met {
     }
 }
 
-/// Begins to note the forms of a state. Returns those of the state around it.
-pub(super) fn begin() -> Forms {
-    NOTED.take()
-}
-
-/// Ends what [`begin`] began. Returns the forms that were noted.
-pub(super) fn end(around: Forms) -> Forms {
-    NOTED.replace(around)
+/// Does `encode`, and returns the forms in the state that it encodes.
+pub(super) fn noting<R>(encode: impl FnOnce() -> R) -> (R, Forms) {
+    let scope = Restore::set(&NOTED, Forms::default());
+    let encoded = encode();
+    (encoded, scope.take().unwrap_or_default())
 }
 
 /// The place of values in a field, by the names on the way to them. All elements of a sequence are
@@ -96,10 +93,10 @@ impl Place {
         Place((self.0.rotate_left(23) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// Notes that a value of this kind is here.
+    /// Notes that a value of this kind is here, if a state is encoded.
     pub(crate) fn holds(self, kind: u8) {
-        NOTED.with_borrow_mut(|noted| {
-            if noted.len() < NOVEL_FORMS {
+        lasting::look(&NOTED, |noted| {
+            if let Some(noted) = noted.as_mut().filter(|noted| noted.len() < NOVEL_FORMS) {
                 noted.insert(self.with(kind.into()).0);
             }
         });

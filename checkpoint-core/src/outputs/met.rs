@@ -5,11 +5,10 @@
 //! such as JSON text, makes no difference.
 
 use std::sync::Arc;
-use std::thread::LocalKey;
 
 use super::of_run::{Counted, Found, OfRun};
 use super::value::Value;
-use crate::base::lasting::{self, Lasting};
+use crate::base::lasting::{self, Lasting, Restore};
 
 thread_local! {
     /// The save that encodes a state in this thread.
@@ -21,25 +20,6 @@ thread_local! {
 struct Saving {
     run: Arc<OfRun>,
     counted: Vec<Counted>,
-}
-
-/// Puts back the former value when it is dropped, also by a panic of the code of the user.
-struct Restore<S: 'static>(&'static LocalKey<Lasting<S>>, Option<S>);
-
-impl<S> Restore<S> {
-    fn set(key: &'static LocalKey<Lasting<S>>, value: S) -> Restore<S> {
-        Restore(key, lasting::replace(key, Some(value)))
-    }
-
-    fn take(&self) -> Option<S> {
-        lasting::replace(self.0, None)
-    }
-}
-
-impl<S> Drop for Restore<S> {
-    fn drop(&mut self) {
-        lasting::replace(self.0, self.1.take());
-    }
 }
 
 /// Does `encode`, and returns the outputs that it met, and those of parts that were encoded
