@@ -55,6 +55,16 @@ const OUT_OF_BAND: u64 = u64::MAX;
 
 type Result<T> = std::result::Result<T, Failure>;
 
+/// Encodes one value, as [`encode`] does, whatever its type.
+pub(crate) type Encode<'a> = dyn FnMut(&Forms, &mut Vec<u8>, &mut dyn ArraySink) -> Result<Observed> + 'a;
+
+/// The [`Encode`] of a value.
+pub(crate) fn encoder<T: Serialize + ?Sized>(
+    value: &T,
+) -> impl FnMut(&Forms, &mut Vec<u8>, &mut dyn ArraySink) -> Result<Observed> {
+    move |forms, into, arrays| encode(value, forms, into, arrays)
+}
+
 /// Appends the encoding of `value`, and gives its arrays to `arrays`. The value will be read in
 /// `forms`. Returns the observed forms of the parts with unknown forms. After an error, `into` is
 /// as before.
@@ -68,10 +78,19 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
     into: &mut Vec<u8>,
     arrays: &mut dyn ArraySink,
 ) -> Result<Observed> {
+    encode_by(&mut |writer| writer.root(value), forms, into, arrays)
+}
+
+fn encode_by(
+    write: &mut dyn FnMut(&mut Writer<'_>) -> Result<()>,
+    forms: &Forms,
+    into: &mut Vec<u8>,
+    arrays: &mut dyn ArraySink,
+) -> Result<Observed> {
     let start = into.len();
     let slots = forms.slots();
     let mut writer = Writer::new(into, forms, &slots, arrays);
-    let (written, noted) = novel::noting(|| forms.room().at_start(|| writer.root(value)));
+    let (written, noted) = novel::noting(|| forms.room().at_start(|| write(&mut writer)));
     let result = match (writer.end(), written) {
         (Err(failure), _) | (Ok(_), Err(failure)) => Err(failure),
         (Ok((elements, _)), Ok(())) if elements > allowed_elements(into.len() - start) => Err(Failure::new(

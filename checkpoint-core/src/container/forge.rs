@@ -7,7 +7,7 @@ use super::manifest::{self, Manifest, Method, PartRecord, Unpacked};
 use super::source::{Memory, read_bytes};
 use super::zip::{self, Entry};
 use super::{Container, MANIFEST, Metadata, STATE, Source};
-use crate::schema::Schema;
+use crate::evolution::Program;
 use crate::state::Checkpoint;
 
 /// One part: its bytes in the file, and the length and checksum that it claims to have when
@@ -31,7 +31,7 @@ pub(super) fn with_manifest(change: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
 
 /// The manifest of generation 1 of a `T` with these parts.
 pub(super) fn manifest_of<T: Checkpoint>(parts: Vec<PartRecord>) -> Manifest {
-    Manifest { parts, ..Manifest::of::<T>(Schema::of::<T>(), 1, Metadata::new()) }
+    Manifest { parts, ..Manifest::of(&Program::of::<T>(), 1, Metadata::new()) }
 }
 
 fn json(mut manifest: Manifest) -> Vec<u8> {

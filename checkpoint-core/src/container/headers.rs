@@ -180,7 +180,7 @@ mod tests {
         let (mut file, mut rest) = (Vec::new(), Vec::new());
         let mut writer = ContainerWriter::new(&mut file);
         codec::encode(&state, program.forms(), &mut rest, &mut writer).unwrap();
-        let manifest = Manifest::of::<Vec<Vec<f64>>>(program.schema().clone(), 1, Metadata::new());
+        let manifest = Manifest::of(&program, 1, Metadata::new());
         writer.finish(&rest, manifest).unwrap();
         file
     }

@@ -14,8 +14,8 @@ use super::tag::{Authentication, Tag, TagKey};
 use super::zip::Entry;
 use crate::base::host;
 use crate::codec::{CODEC, Observed};
+use crate::evolution::Program;
 use crate::schema::Schema;
-use crate::state::Checkpoint;
 
 /// The description of a checkpoint, as stored in it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -159,12 +159,12 @@ const LIBRARY: &str = concat!("checkpointed ", env!("CARGO_PKG_VERSION"));
 
 impl Manifest {
     /// The manifest of a new checkpoint, without its parts.
-    pub(crate) fn of<T: Checkpoint>(schema: Schema, generation: u64, metadata: Metadata) -> Manifest {
+    pub(crate) fn of(program: &Program, generation: u64, metadata: Metadata) -> Manifest {
         Manifest {
             format_version: FORMAT_VERSION,
             library: LIBRARY.to_owned(),
-            name: T::NAME.to_owned(),
-            version: T::VERSION,
+            name: program.name().to_owned(),
+            version: program.version(),
             generation,
             created: SystemTime::now(),
             host: host::name(),
@@ -172,7 +172,7 @@ impl Manifest {
             metadata,
             configuration: None,
             codec: CODEC.to_owned(),
-            schema,
+            schema: program.schema().clone(),
             parts: Vec::new(),
             authentication: None,
         }

@@ -36,6 +36,10 @@ pub(crate) struct Step<'a> {
 /// The knowledge that the types of a program give besides their schema.
 #[derive(Debug)]
 pub(crate) struct Told {
+    /// The name of the state; empty where its type has none of its own.
+    pub(crate) name: String,
+    /// The version of the state.
+    pub(crate) version: u32,
     /// The types that declare their versions themselves, by their places.
     pub(crate) ids: HashMap<usize, Key>,
     /// The migrations, by the type that they lead to.
@@ -50,6 +54,10 @@ pub(crate) struct Told {
 /// be made of.
 #[derive(Debug)]
 pub(crate) struct Program {
+    /// The name of the state; empty where its type has none of its own.
+    name: String,
+    /// The version of the state.
+    version: u32,
     /// The schema of the state, as the manifest has it.
     schema: Schema,
     /// The same, followed by the types that migrations accept.
@@ -72,10 +80,10 @@ impl Program {
     /// Collects the knowledge about a type: `schema` is its schema, `extended` the same with the
     /// types that migrations accept.
     pub(crate) fn new(schema: Schema, extended: Schema, told: Told) -> Program {
-        let Told { ids, mut migrations, has_foreign_parts, former } = told;
+        let Told { name, version, ids, mut migrations, has_foreign_parts, former } = told;
         migrations.values_mut().for_each(|list| list.sort_by_key(|migration| Reverse(migration.from)));
         let (forms, room) = (Forms::of(&schema), Room::of(&extended));
-        Program { schema, extended, ids, migrations, has_foreign_parts, former, forms, room }
+        Program { name, version, schema, extended, ids, migrations, has_foreign_parts, former, forms, room }
     }
 
     /// The knowledge of another program, as far as types go: its values cannot be read with it.
@@ -112,6 +120,21 @@ impl Program {
     /// The former names of the definition at this place, and of its members.
     pub(crate) fn former(&self, place: usize) -> Option<&Former> {
         self.former.get(&place)
+    }
+
+    /// The name of the state; empty where its type has none of its own.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name of the state in messages.
+    pub(crate) fn shown_name(&self) -> String {
+        if self.name.is_empty() { self.schema.to_string() } else { self.name.clone() }
+    }
+
+    /// The version of the state.
+    pub(crate) fn version(&self) -> u32 {
+        self.version
     }
 
     /// True if the state itself had this name before.

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::outcome::ExitCodes;
 use crate::run::builder::Builder;
 use crate::run::checkpointer::Checkpointer;
-use crate::run::reader::{name_of, program_of};
+use crate::run::reader::program_of;
 use crate::state::Checkpoint;
 use crate::store::{Claiming, Home};
 use crate::tree;
@@ -224,7 +224,7 @@ impl<T: Checkpoint> Table0<T> {
         }
         let schema = serde_json::to_vec(program.schema()).unwrap_or_default();
         let form = blake3::hash(&schema).to_hex();
-        let state = format!("`{}` (form {})", name_of::<T>(program.schema()), &form[..8]);
+        let state = format!("`{}` (form {})", program.shown_name(), &form[..8]);
         let ExitCodes { requeue, halted } = self.builder.exit_codes_in_environment()?;
         let (mut has_tables, mut job) = (false, None);
         if let Some(root) = &mut self.root {

@@ -25,7 +25,7 @@ use crate::error::{Error, Skipped, once_more};
 use crate::outcome::LoadReport;
 use crate::outputs::{self, Age};
 use crate::run::checkpointer::Checkpointer;
-use crate::run::reader::{CheckpointReader, Decoded, pin_unread};
+use crate::run::reader::{Decoded, Reader, pin_unread};
 use crate::state::Checkpoint;
 
 /// A generation that all members are to try.
@@ -248,7 +248,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             } else {
                 let home = self.home.member(rank)?;
                 let protection = self.builder.options().protection.clone().at_least(0);
-                other = CheckpointReader::<T>::new(home, protection)?;
+                other = Reader::of::<T>(home, protection)?;
                 &other
             };
             let container = match is_whole && rank == own {
@@ -296,7 +296,7 @@ impl Search {
     fn next(&mut self, root: &mut Checkpointer<Table>) -> Result<Option<Candidate>, Error> {
         let (reader, saver) = root.halves();
         while let Some(generation) = self.left.pop() {
-            match once_more(|| reader.read(generation, &mut ArrayPool::default)) {
+            match once_more(|| reader.read::<Table>(generation, &mut ArrayPool::default)) {
                 Ok((decoded, _)) if decoded.state.shards.len() != decoded.state.size => {
                     let (path, part) = (reader.home().location(generation), "table".to_owned());
                     let why = "it does not have one part for each process".to_owned();

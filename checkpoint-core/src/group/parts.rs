@@ -6,7 +6,7 @@ use super::table::Table;
 use crate::arrays::ArrayPool;
 use crate::container::{Container, GROUP};
 use crate::error::Error;
-use crate::run::reader::{self, CheckpointReader};
+use crate::run::reader::{self, Reader};
 use crate::seal::Protection;
 use crate::store::Home;
 
@@ -33,7 +33,7 @@ pub(crate) fn check_parts(
         }
         let home = root.member(rank)?;
         let part = home.location(generation);
-        let reader = CheckpointReader::<()>::new(home, protection.clone().at_least(0))?;
+        let reader = Reader::of::<()>(home, protection.clone().at_least(0))?;
         let container = reader.container(generation)?;
         table.check(&part, rank, &container)?;
         container.verify().map_err(|refusal| Error::refused(&part, refusal))?;

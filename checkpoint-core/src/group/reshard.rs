@@ -374,7 +374,7 @@ impl Base {
         open: &mut OpenShard<'_>,
         pool: &mut dyn FnMut() -> ArrayPool,
     ) -> Result<Decoded<T>, Error> {
-        let compared = reader::check_state::<T>(self.file.path(), program, self.file.manifest())?;
+        let compared = reader::check_state(self.file.path(), program, self.file.manifest())?;
         let state = self.file.state()?;
         let container = self.file.container();
         let mut bytes = Vec::with_capacity(state.len());

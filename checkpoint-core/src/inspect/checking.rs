@@ -129,14 +129,14 @@ pub fn check(file: &File, expected: &ExpectedSchema) -> Check {
         fields.push(state(&format!("codec {}", manifest.codec), &format!("codec {CODEC}")));
     }
     let (name, version) = (expected.name(), expected.version());
-    if !reader::is_of_kind(manifest, name) {
+    if !reader::is_of_kind(manifest, &program) {
         fields.push(state("a group of states", "one state: check a part of it, in `ranks`"));
-    } else if !reader::has_name(manifest, name, &program) {
+    } else if !reader::has_name(manifest, &program) {
         fields.push(state(&format!("name {}", manifest.name()), &format!("name {name}")));
     }
     let is_told =
         |difference: &Difference| difference.kind == DifferenceKind::Version && difference.path.is_empty();
-    if !reader::has_version(manifest, version, &differences) && !differences.iter().any(is_told) {
+    if !reader::has_version(manifest, &program, &differences) && !differences.iter().any(is_told) {
         let (found, version) = (format!("version {}", manifest.version()), format!("version {version}"));
         fields.push(state(&found, &version));
     }

@@ -14,7 +14,7 @@ use crate::error::Error;
 #[cfg(feature = "group")]
 use crate::group::ranks_elsewhere;
 use crate::history;
-use crate::run::reader::CheckpointReader;
+use crate::run::reader::Reader;
 use crate::seal::Protection;
 use crate::store::{
     CopyWay, Directory, Disk, Home, RANKS, RealDisk, Unfinished, absolute, check_file_size, copy_generation,
@@ -161,7 +161,7 @@ pub fn branch(
     let (from, to) = (absolute(from)?, absolute(to)?);
     check_is_whole(&from)?;
     make(&from, &to, |from, made, copied| {
-        let (file, container) = CheckpointReader::<()>::at(from, protection.clone())?.whole(generation)?;
+        let (file, container) = Reader::at::<()>(from, protection.clone())?.whole(generation)?;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
         if let [rank, ..] = parts_elsewhere(from, (&file, &container), &disk, protection)?[..] {
             return Err(Error::InvalidSetting {

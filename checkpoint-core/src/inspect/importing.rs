@@ -13,6 +13,7 @@ use crate::base::limits::VALUE_DEPTH_IMPORTED;
 use crate::base::warnings::warn;
 use crate::container::{ContainerWriter, Manifest, Metadata};
 use crate::error::Error;
+use crate::evolution::Program;
 use crate::run::save::open_unpublished;
 use crate::schema::Element;
 use crate::seal::Protection;
@@ -166,7 +167,7 @@ fn write(claim: &mut dyn Claim, value: &Imported, expected: Option<&ExpectedSche
     let mut output = BufWriter::new(&mut *draft);
     let container = ContainerWriter::new(&mut output);
     let (container, state, schema) = values::write(container, value, expected)?;
-    let mut manifest = Manifest::of::<()>(schema, FIRST, Metadata::new());
+    let mut manifest = Manifest { schema, ..Manifest::of(&Program::of::<()>(), FIRST, Metadata::new()) };
     if let Some(expected) = expected {
         (manifest.name, manifest.version) = (expected.name().to_owned(), expected.version());
     }

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::history::Journal;
 use crate::outcome::Rewound;
 use crate::run::going_back::refuse_mirrored;
-use crate::run::reader::CheckpointReader;
+use crate::run::reader::Reader;
 use crate::seal::Protection;
 use crate::store::{Claiming, Directory, Disk, Home as _, RANKS, RealDisk, absolute, name, rank_of};
 
@@ -66,7 +66,7 @@ pub(crate) fn rewind_on(
     generation: u64,
 ) -> Result<Rewound, Error> {
     let mut claim = Directory::new(path, Arc::clone(disk)).claim(&claiming(protection))?;
-    let reader = CheckpointReader::<()>::new(Arc::clone(claim.home()), protection.clone())?;
+    let reader = Reader::of::<()>(Arc::clone(claim.home()), protection.clone())?;
     let (file, container) = reader.whole(generation)?;
     let elsewhere = parts_elsewhere(path, (&file, &container), disk, protection)?;
     if !elsewhere.is_empty() {

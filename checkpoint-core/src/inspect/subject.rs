@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::verification::{Verdict, verified};
 use crate::error::Error;
-use crate::run::reader::CheckpointReader;
+use crate::run::reader::Reader;
 use crate::seal::Protection;
 use crate::store::{Directory, Home, RealDisk};
 use crate::tree::File;
@@ -29,9 +29,9 @@ impl<'p> Subject<'p> {
         Subject { home: Arc::clone(home), directory: None, protection }
     }
 
-    pub(super) fn reader(&self) -> Result<CheckpointReader<()>, Error> {
+    pub(super) fn reader(&self) -> Result<Reader, Error> {
         let protection = self.directory.as_ref().map(|path| self.protection.of(path));
-        CheckpointReader::new(Arc::clone(&self.home), protection.unwrap_or_else(|| self.protection.clone()))
+        Reader::of::<()>(Arc::clone(&self.home), protection.unwrap_or_else(|| self.protection.clone()))
     }
 
     pub(super) fn open(&self, generation: u64) -> Result<File, Error> {

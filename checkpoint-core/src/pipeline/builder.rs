@@ -61,9 +61,9 @@ pub struct PipelineBuilder {
 }
 
 impl PipelineBuilder {
-    reading_options!();
-    writing_options!();
-    stopping_options!();
+    reading_options!(options);
+    writing_options!(options);
+    stopping_options!(stop);
 
     pub(super) fn new(path: &Path) -> PipelineBuilder {
         PipelineBuilder {

@@ -11,7 +11,7 @@ use super::output::is_broken;
 use super::report::Reason;
 use crate::container::Manifest;
 use crate::error::Error;
-use crate::run::reader::CheckpointReader;
+use crate::run::reader::Reader;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
 use crate::store::Directory;
@@ -201,7 +201,7 @@ impl Marks {
 pub(super) fn kept<T: Checkpoint>(directory: Directory, protection: Protection) -> Result<Kept, Error> {
     let mut kept = Kept::default();
     let aside = directory.files_set_aside()?;
-    let reader = CheckpointReader::<T>::new(Arc::new(directory), protection)?;
+    let reader = Reader::of::<T>(Arc::new(directory), protection)?;
     for (number, path) in aside {
         let manifest = path.file_name().and_then(|name| reader.manifest_of_file(name));
         let key = manifest.and_then(|manifest| record_of(&manifest)).map(|record| record.key);

@@ -8,7 +8,7 @@ use super::decide::record_of;
 use super::folder::{self, place_of};
 use crate::base::warnings::warn;
 use crate::error::Error;
-use crate::run::reader::CheckpointReader;
+use crate::run::reader::Reader;
 
 /// For each step, the steps with a kept version that took an output of it.
 pub(super) type Followers = BTreeMap<String, BTreeSet<String>>;
@@ -52,7 +52,7 @@ impl Pipeline {
             ));
         };
         let protection = self.workshop.protection(&place_of(step));
-        let reader = CheckpointReader::<()>::new(Arc::new(self.outputs(step)), protection);
+        let reader = Reader::of::<()>(Arc::new(self.outputs(step)), protection);
         let listed = reader.and_then(|reader| Ok((reader.generations()?, reader)));
         let (versions, reader) = match listed {
             Ok(listed) => listed,

@@ -9,7 +9,7 @@ use crate::arrays::{Array, ArraySink, Cause};
 use crate::base::warnings::{Held, Warnings, warn};
 use crate::codec::{Failure, Forms, encode};
 use crate::error::Error;
-use crate::run::reader::CheckpointReader;
+use crate::run::reader::Reader;
 use crate::schema::Schema;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
@@ -89,8 +89,9 @@ impl<T: Checkpoint> Output<T> {
 
     fn read(&self) -> Result<T, Error> {
         let Place { directory, protection, .. } = &*self.place;
-        let mut reader = CheckpointReader::new(Arc::new(directory.clone()), protection.clone())?;
-        let loaded = reader.load_generation(self.version);
+        let mut reader = Reader::of::<T>(Arc::new(directory.clone()), protection.clone())?;
+        let loaded = reader.load_one(self.version);
+        reader.resolve_outputs();
         let value = loaded.map_err(|error| unusable(directory, &self.step, self.version, error))?;
         let record = reader.last_load().and_then(|report| record_of(&report.manifest));
         if record.is_none_or(|record| record.identity != self.identity) {

@@ -11,7 +11,7 @@ use super::key::Record;
 use super::project::Project;
 use super::{folder, requests};
 use crate::error::Error;
-use crate::run::reader::CheckpointReader;
+use crate::run::reader::Reader;
 use crate::seal::Protection;
 use crate::store::{Disk, RealDisk, absolute};
 
@@ -92,7 +92,7 @@ pub fn steps(path: impl AsRef<Path>, protection: &Protection) -> Result<Vec<Step
     let in_progress = folder::in_progress(path)?;
     let mut found = Vec::new();
     for (step, directory) in folder::steps(path)? {
-        let reader = CheckpointReader::<()>::at(&directory, protection.of_step(&step))?;
+        let reader = Reader::at::<()>(&directory, protection.of_step(&step))?;
         let mut records = Vec::new();
         for version in reader.generations()? {
             let manifest = match reader.manifest(version) {

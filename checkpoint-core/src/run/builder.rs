@@ -2,36 +2,26 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::callback::Callback;
 use crate::container::Config;
-use crate::environment;
 use crate::error::Error;
-use crate::history::Journal;
 use crate::outcome::{ExitCodes, Progress};
-use crate::outputs::OfRun;
 use crate::run::checkpointer::Checkpointer;
 use crate::run::configuration::ConfigChanges;
 use crate::run::failures::OnFailedSave;
-use crate::run::lifecycle::{Run, Watch};
 use crate::run::mirror::Mirror;
-use crate::run::mirroring::Mirroring;
+use crate::run::opening::Chosen;
 use crate::run::options::{Options, reading_options, stopping_options, writing_options};
-use crate::run::read_back::{Net, ReadBack};
-use crate::run::reader::CheckpointReader;
-use crate::run::saver::Saver;
+use crate::run::read_back::ReadBack;
 use crate::run::stamp::Stamp;
-use crate::run::watcher::Watcher;
-use crate::schedule::{Pacer, Schedule};
+use crate::schedule::Schedule;
 use crate::state::Checkpoint;
-use crate::stop::{self, SharedStop, Stop};
-use crate::store::{
-    ByAge, Claiming, Directory, Disk, Home, Metric, Place, RealDisk, Retention, Settings, WithinGuard, Writer,
-};
+use crate::stop::{self, SharedStop};
+use crate::store::{ByAge, Disk, Home, Metric, Place, WithinGuard};
 
 /// The settings of a [`Checkpointer`] to open, or of [`Scopes`](crate::scopes::Scopes), which use
 /// one.
@@ -48,93 +38,22 @@ use crate::store::{
 /// ```
 #[must_use = "nothing is opened until `open` is called"]
 pub struct Builder<T, O = Checkpointer<T>> {
-    path: Place,
-    /// `None` for a directory.
-    home: Option<Arc<dyn Home>>,
-    options: Options,
-    mirror: Option<Mirror>,
-    /// The guard of an outer directory; dangling where there is none.
-    within: WithinGuard,
-    keep_last: usize,
-    keep_every: Option<u64>,
-    keep_best: Vec<(Metric, usize)>,
-    keep_every_of: Vec<(String, u64)>,
-    keep_by_age: Vec<ByAge>,
-    branch_from: Option<Place>,
-    branch_at: Option<u64>,
-    rewind: Option<u64>,
-    read_back: ReadBack,
-    background: bool,
-    schedule: Schedule,
-    stop: stop::Settings,
-    history: bool,
-    watcher: Callback<Progress>,
-    /// True to write a line on standard error for each save.
-    saves_to_stderr: bool,
-    on_failed_save: OnFailedSave,
-    /// True for a directory that the library keeps for itself: the environment does not change it.
-    is_of_library: bool,
-    stamp: Stamp,
-    /// True for the part of one member of a group.
-    is_part: bool,
-    /// The number of its job, where the group is in a place without locks.
-    job: Option<u64>,
-    /// The configuration of the run, or the reason that there is none.
-    config: Option<Result<Config, String>>,
-    config_changes: ConfigChanges,
-    /// True to keep what a load cuts off outputs.
-    keep_cut_outputs: bool,
-    /// The directory of the whole group, in the part of one member; `None` for another place.
-    whole: Option<Place>,
-    /// `None` for the real disk.
-    disk: Option<Arc<dyn Disk>>,
+    chosen: Chosen,
     opened: PhantomData<fn() -> (T, O)>,
 }
 
 impl<T, O> Builder<T, O> {
-    reading_options!();
-    writing_options!();
-    stopping_options!();
+    reading_options!(chosen.options);
+    writing_options!(chosen.options);
+    stopping_options!(chosen.stop);
 
     pub(crate) fn new(path: &Path) -> Self {
-        Builder {
-            path: Place::of(path),
-            home: None,
-            options: Options::default(),
-            mirror: None,
-            within: Weak::new(),
-            keep_last: 2,
-            keep_every: None,
-            keep_best: Vec::new(),
-            keep_every_of: Vec::new(),
-            keep_by_age: Vec::new(),
-            branch_from: None,
-            branch_at: None,
-            rewind: None,
-            read_back: ReadBack::default(),
-            background: false,
-            schedule: Schedule::default(),
-            stop: stop::Settings::default(),
-            history: true,
-            watcher: Callback::default(),
-            saves_to_stderr: false,
-            on_failed_save: OnFailedSave::default(),
-            is_of_library: false,
-            stamp: Stamp::default(),
-            is_part: false,
-            job: None,
-            config: None,
-            config_changes: ConfigChanges::default(),
-            keep_cut_outputs: false,
-            whole: None,
-            disk: None,
-            opened: PhantomData,
-        }
+        Builder { chosen: Chosen::new(path), opened: PhantomData }
     }
 
     /// Opens another place than a directory.
     pub(crate) fn in_home(mut self, home: Arc<dyn Home>) -> Self {
-        self.home = Some(home);
+        self.chosen.home = Some(home);
         self
     }
 
@@ -142,20 +61,20 @@ impl<T, O> Builder<T, O> {
     /// each save, unless another rule keeps them. At least 1; with 1 there is no older one to load
     /// if the file is damaged later.
     pub fn keep_last(mut self, generations: usize) -> Self {
-        self.keep_last = generations;
+        self.chosen.keep_last = generations;
         self
     }
 
     /// Keeps every generation whose number `n` divides, for as long as the directory exists.
     pub fn keep_every(mut self, n: u64) -> Self {
-        self.keep_every = Some(n);
+        self.chosen.keep_every = Some(n);
         self
     }
 
     /// Keeps this number of the best generations by a number in their metadata, besides the newest
     /// ones. Call it once for each metric. See [`Metric`].
     pub fn keep_best(mut self, metric: Metric, generations: usize) -> Self {
-        self.keep_best.push((metric, generations));
+        self.chosen.keep_best.push((metric, generations));
         self
     }
 
@@ -183,7 +102,7 @@ impl<T, O> Builder<T, O> {
     /// # }
     /// ```
     pub fn mirror(mut self, mirror: Mirror) -> Self {
-        self.mirror = Some(mirror);
+        self.chosen.mirror = Some(mirror);
         self
     }
 
@@ -213,7 +132,7 @@ impl<T, O> Builder<T, O> {
     /// # }
     /// ```
     pub fn keep_every_of(mut self, name: impl Into<String>, n: u64) -> Self {
-        self.keep_every_of.push((name.into(), n));
+        self.chosen.keep_every_of.push((name.into(), n));
         self
     }
 
@@ -239,7 +158,7 @@ impl<T, O> Builder<T, O> {
     /// # }
     /// ```
     pub fn keep_one_in(mut self, interval: Duration, up_to: Duration) -> Self {
-        self.keep_by_age.push(ByAge { one_in: interval, up_to });
+        self.chosen.keep_by_age.push(ByAge { one_in: interval, up_to });
         self
     }
 
@@ -264,7 +183,7 @@ impl<T, O> Builder<T, O> {
     /// # }
     /// ```
     pub fn branch_from(mut self, path: impl AsRef<Path>) -> Self {
-        self.branch_from = Some(Place::of(path.as_ref()));
+        self.chosen.branch_from = Some(Place::of(path.as_ref()));
         self
     }
 
@@ -288,7 +207,7 @@ impl<T, O> Builder<T, O> {
     /// # }
     /// ```
     pub fn at(mut self, generation: u64) -> Self {
-        self.branch_at = Some(generation);
+        self.chosen.branch_at = Some(generation);
         self
     }
 
@@ -317,7 +236,7 @@ impl<T, O> Builder<T, O> {
     /// # }
     /// ```
     pub fn rewind(mut self, generation: u64) -> Self {
-        self.rewind = Some(generation);
+        self.chosen.rewind = Some(generation);
         self
     }
 
@@ -346,7 +265,7 @@ impl<T, O> Builder<T, O> {
     /// # }
     /// ```
     pub fn read_back(mut self, read_back: ReadBack) -> Self {
-        self.read_back = read_back;
+        self.chosen.read_back = read_back;
         self
     }
 
@@ -354,7 +273,7 @@ impl<T, O> Builder<T, O> {
     /// waits for the disk. In the background, the program only waits for a copy in memory, which
     /// needs as much memory as the state.
     pub fn background(mut self, background: bool) -> Self {
-        self.background = background;
+        self.chosen.background = background;
         self
     }
 
@@ -395,14 +314,14 @@ impl<T, O> Builder<T, O> {
     /// # }
     /// ```
     pub fn config(mut self, configuration: &(impl serde::Serialize + ?Sized)) -> Self {
-        self.config = Some(Config::of(configuration));
+        self.chosen.config = Some(Config::of(configuration));
         self
     }
 
     /// Sets the reaction of a load to another [configuration](Builder::config) in the checkpoint;
     /// by default, each difference is a warning. See [`ConfigChanges`].
     pub fn config_changes(mut self, changes: ConfigChanges) -> Self {
-        self.config_changes = changes;
+        self.chosen.config_changes = changes;
         self
     }
 
@@ -423,21 +342,21 @@ impl<T, O> Builder<T, O> {
     /// # }
     /// ```
     pub fn keep_cut_outputs(mut self, keep: bool) -> Self {
-        self.keep_cut_outputs = keep;
+        self.chosen.keep_cut_outputs = keep;
         self
     }
 
     /// Sets the schedule of [`save_if_due`](Checkpointer::save_if_due); [`Schedule::adaptive`] by
     /// default.
     pub fn schedule(mut self, schedule: Schedule) -> Self {
-        self.schedule = schedule;
+        self.chosen.schedule = schedule;
         self
     }
 
     /// Sets if the run is recorded in `history.jsonl` in the directory; it is by default. See
     /// [`history`](crate::history).
     pub fn history(mut self, history: bool) -> Self {
-        self.history = history;
+        self.chosen.history = history;
         self
     }
 
@@ -445,7 +364,7 @@ impl<T, O> Builder<T, O> {
     /// program is not at fault; by default, it returns the error. See [`OnFailedSave`], which can
     /// also make room on a full disk.
     pub fn on_failed_save(mut self, on_failed_save: OnFailedSave) -> Self {
-        self.on_failed_save = on_failed_save;
+        self.chosen.on_failed_save = on_failed_save;
         self
     }
 
@@ -471,7 +390,7 @@ impl<T, O> Builder<T, O> {
     /// # }
     /// ```
     pub fn on_progress(mut self, watcher: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
-        self.watcher = Callback::new("on_progress", watcher);
+        self.chosen.watcher = Callback::new("on_progress", watcher);
         self
     }
 
@@ -498,71 +417,39 @@ impl<T, O> Builder<T, O> {
     /// # }
     /// ```
     pub fn saves_to_stderr(mut self, to_stderr: bool) -> Self {
-        self.saves_to_stderr = to_stderr;
+        self.chosen.saves_to_stderr = to_stderr;
         self
     }
 
     /// Marks a directory that the library keeps for itself: the environment does not change its
     /// settings.
     pub(crate) fn of_library(mut self) -> Self {
-        self.is_of_library = true;
+        self.chosen.is_of_library = true;
         self
     }
 
     /// Marks the saves whose inputs changed.
     pub(crate) fn stamped(mut self, stamp: Stamp) -> Self {
-        self.stamp = stamp;
+        self.chosen.stamp = stamp;
         self
     }
 
     /// Stops for the reasons of the whole run too, and notes there when the program is told to
     /// stop.
     pub(crate) fn part_of(mut self, run: &Arc<SharedStop>, told: stop::Told) -> Self {
-        self.stop = self.stop.part_of(run, told);
+        self.chosen.stop = self.chosen.stop.part_of(run, told);
         self
     }
 
     /// The same settings for another state, or for another value to open.
     pub(crate) fn of<U, P>(self) -> Builder<U, P> {
-        Builder {
-            path: self.path,
-            home: self.home,
-            options: self.options,
-            mirror: self.mirror,
-            within: self.within,
-            keep_last: self.keep_last,
-            keep_every: self.keep_every,
-            keep_best: self.keep_best,
-            keep_every_of: self.keep_every_of,
-            keep_by_age: self.keep_by_age,
-            branch_from: self.branch_from,
-            branch_at: self.branch_at,
-            rewind: self.rewind,
-            read_back: self.read_back,
-            background: self.background,
-            schedule: self.schedule,
-            stop: self.stop,
-            history: self.history,
-            watcher: self.watcher,
-            saves_to_stderr: self.saves_to_stderr,
-            on_failed_save: self.on_failed_save,
-            is_of_library: self.is_of_library,
-            stamp: self.stamp,
-            is_part: self.is_part,
-            job: self.job,
-            config: self.config,
-            config_changes: self.config_changes,
-            keep_cut_outputs: self.keep_cut_outputs,
-            whole: self.whole,
-            disk: self.disk,
-            opened: PhantomData,
-        }
+        Builder { chosen: self.chosen, opened: PhantomData }
     }
 
     /// The settings for the table of a group: the members tell of the progress of their own parts.
     pub(crate) fn for_table(mut self) -> Self {
-        (self.background, self.watcher) = (false, Callback::default());
-        self.saves_to_stderr = false;
+        (self.chosen.background, self.chosen.watcher) = (false, Callback::default());
+        self.chosen.saves_to_stderr = false;
         self
     }
 
@@ -570,16 +457,17 @@ impl<T, O> Builder<T, O> {
     /// the history, the schedule and the rules; `stops` is true where the member looks for reasons
     /// to stop. `job` is the number of the claim on the outer place, if that has no locks.
     pub(crate) fn for_part(mut self, home: Arc<dyn Home>, stops: bool, job: Option<u64>) -> Self {
-        let path = std::mem::replace(&mut self.path, Place::of(home.path()));
-        self.whole = self.home.is_none().then_some(path);
-        (self.home, self.job) = (Some(home), job);
-        self.options.protection = self.options.protection.at_least(0);
-        (self.background, self.history) = (false, false);
-        self.on_failed_save = OnFailedSave::default();
+        let path = std::mem::replace(&mut self.chosen.path, Place::of(home.path()));
+        self.chosen.whole = self.chosen.home.is_none().then_some(path);
+        (self.chosen.home, self.chosen.job) = (Some(home), job);
+        self.chosen.options.protection = self.chosen.options.protection.at_least(0);
+        (self.chosen.background, self.chosen.history) = (false, false);
+        self.chosen.on_failed_save = OnFailedSave::default();
         if !stops {
-            self.stop = stop::Settings { exit_codes: self.stop.exit_codes, ..stop::Settings::default() };
+            self.chosen.stop =
+                stop::Settings { exit_codes: self.chosen.stop.exit_codes, ..stop::Settings::default() };
         }
-        (self.is_of_library, self.is_part) = (true, true);
+        (self.chosen.is_of_library, self.chosen.is_part) = (true, true);
         self
     }
 
@@ -587,34 +475,34 @@ impl<T, O> Builder<T, O> {
     /// reason.
     pub(crate) fn not_for_groups(&self) -> Result<(), Error> {
         let refused = |setting: &str, why| Err(Error::InvalidSetting { setting: setting.to_owned(), why });
-        if self.stamp.is_of_step() {
+        if self.chosen.stamp.is_of_step() {
             return refused(
                 "`open_group` inside of a step of a pipeline",
                 "a step goes on from checkpoints of its own that one process saves: open them by \
                  `context.builder().open()`, or run the group without a pipeline",
             );
         }
-        if self.branch_from.is_some() {
+        if self.chosen.branch_from.is_some() {
             return refused("branch_from", "a group cannot branch: copy the directory, with `ckpt copy`");
         }
-        if self.mirror.is_some() {
+        if self.chosen.mirror.is_some() {
             return refused(
                 "mirror",
                 "a group has no mirror: its table and all of its parts would have to arrive together; save to the far \
                  directory itself, or copy the directory with `ckpt copy`",
             );
         }
-        if self.rewind.is_some() {
+        if self.chosen.rewind.is_some() {
             return refused("rewind", "a group does not rewind: use `ckpt rewind` before it starts");
         }
-        if self.schedule.counted().is_some() {
+        if self.chosen.schedule.counted().is_some() {
             return refused(
                 "Schedule::every_of",
                 "the members of a group agree on a schedule by calls or by time: use `every_steps`, `every`, or \
                  `adaptive`",
             );
         }
-        if self.on_failed_save.makes_room() {
+        if self.chosen.on_failed_save.makes_room() {
             return refused(
                 "OnFailedSave::make_room",
                 "a group makes no room: its members may be on different disks; keep fewer generations",
@@ -625,69 +513,37 @@ impl<T, O> Builder<T, O> {
 
     /// The place to open.
     pub(crate) fn home(&self) -> Result<Arc<dyn Home>, Error> {
-        Ok(match &self.home {
-            Some(home) => Arc::clone(home),
-            None => Arc::new(Directory::new(&self.path.absolute()?, self.opened_disk())),
-        })
+        self.chosen.home()
+    }
+
+    /// Applies the environment, which goes before the settings of the program.
+    pub(crate) fn with_environment(self) -> Result<Self, Error> {
+        Ok(Builder { chosen: self.chosen.with_environment()?, opened: PhantomData })
     }
 
     pub(crate) fn options(&self) -> &Options {
-        &self.options
+        &self.chosen.options
     }
 
     /// The exit codes, as the environment has them.
     pub(crate) fn exit_codes_in_environment(&self) -> Result<ExitCodes, Error> {
-        self.stop.exit_codes.in_environment()
+        self.chosen.stop.exit_codes.in_environment()
     }
 
     pub(crate) fn is_background(&self) -> bool {
-        self.background
-    }
-
-    /// The disk, with the access that the options give others.
-    pub(crate) fn opened_disk(&self) -> Arc<dyn Disk> {
-        let access = self.options.access;
-        self.disk.clone().unwrap_or_else(|| Arc::new(RealDisk::with(access)))
-    }
-
-    /// Applies the environment, which goes before the settings of the program.
-    pub(crate) fn with_environment(mut self) -> Result<Self, Error> {
-        let _warnings = self.options.warnings.enter();
-        environment::warn_of_unknown();
-        environment::check_warnings()?;
-        if let Some(generations) = environment::count(environment::KEEP)? {
-            self.keep_last = generations;
-        }
-        if let Some(value) = environment::variable(environment::EVERY)? {
-            let schedule = Schedule::parse(&value);
-            self.schedule = schedule.map_err(|why| environment::invalid(environment::EVERY, &value, why))?;
-        }
-        if let Some(background) = environment::switch(environment::BACKGROUND)? {
-            self.background = background;
-        }
-        self.stop = self.stop.in_environment()?;
-        if let Some(to_stderr) = environment::saves_to_stderr()? {
-            self.saves_to_stderr = to_stderr;
-        }
-        if let Some(value) = environment::variable(environment::ON_FAILED_SAVE)? {
-            let policy = OnFailedSave::parse(&value);
-            let policy =
-                policy.map_err(|why| environment::invalid(environment::ON_FAILED_SAVE, &value, why))?;
-            self.on_failed_save = policy.with_room_of(self.on_failed_save);
-        }
-        Ok(self)
+        self.chosen.background
     }
 
     /// Sets another disk in place of the real one.
     #[cfg(test)]
     pub(crate) fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
-        self.disk = Some(disk);
+        self.chosen.disk = Some(disk);
         self
     }
 
     /// Opens the directory within a claimed outer one, with that one's disk and settings.
     pub(crate) fn inside(mut self, disk: Arc<dyn Disk>, options: Options, within: WithinGuard) -> Self {
-        (self.disk, self.options, self.within) = (Some(disk), options, within);
+        (self.chosen.disk, self.chosen.options, self.chosen.within) = (Some(disk), options, within);
         self
     }
 }
@@ -718,193 +574,21 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
     /// invalid value.
     pub fn open(self) -> Result<O, Error> {
         let begun = Instant::now();
-        let builder = if self.is_of_library { self } else { self.with_environment()? };
-        let _warnings = builder.options.warnings.enter();
+        let builder = if self.chosen.is_of_library { self } else { self.with_environment()? };
+        let _warnings = builder.chosen.options.warnings.enter();
         builder.open_at(begun)
     }
 
+    /// Opens the directory as it was chosen, whatever the environment says.
     pub(crate) fn open_at(self, begun: Instant) -> Result<O, Error> {
-        let retention = self.retention()?;
-        if self.branch_at.is_some() && self.branch_from.is_none() {
-            return Err(Error::InvalidSetting {
-                setting: "at".to_owned(),
-                why: "it chooses a generation of another run: say which by `branch_from`; to go back in this one, use \
-                      `rewind`",
-            });
-        }
-        self.schedule.check()?;
-        self.options.check()?;
-        let home = self.home()?;
-        let outer = self.whole.as_ref().map(Place::absolute).transpose()?;
-        let of_run = outer.or_else(|| self.home.is_none().then(|| home.path().to_owned()));
-        let claiming = Claiming { within: self.within.clone(), job: self.job, ..self.options.claiming() };
-        let retention_of_mirror = &retention;
-        let far = self.mirror.as_ref().map(|mirror| {
-            if self.home.is_some() {
-                let setting = format!("the mirror of {}", home.path().display());
-                let why = "only a directory of this machine can have a mirror: save to the place itself";
-                return Err(Error::InvalidSetting { setting, why });
-            }
-            let claiming = Claiming { within: Weak::new(), ..claiming.clone() };
-            let (protection, disk) = (&self.options.protection, self.opened_disk());
-            mirror.far(home.path(), claiming, retention_of_mirror, protection, &disk)
-        });
-        if far.is_some() && self.stamp.is_of_step() {
-            return Err(Error::InvalidSetting {
-                setting: "the mirror of checkpoints inside a step".to_owned(),
-                why: "they go when the step is done, and the mirror would give them to the next work of the step",
-            });
-        }
-        let (far, disk) = (far.transpose()?, self.opened_disk());
-        let mut watcher = Watcher::new(self.watcher);
-        if self.saves_to_stderr {
-            watcher = watcher.with_lines_of(of_run.as_deref().unwrap_or(home.path()));
-        }
-        let outputs = OfRun::new(Arc::clone(&disk), of_run, self.options.durable, self.keep_cut_outputs);
-        let Options { protection, compression, warnings, .. } = self.options;
-        let configuration = self.config.transpose().map_err(|why| Error::InvalidSetting {
-            setting: format!("the value given to `config`, of which {why},"),
-            why: "a configuration is a value with few and small parts, such as the arguments of the program",
-        })?;
-        let reader = CheckpointReader::new(Arc::clone(&home), protection.clone())?;
-        let reader = reader.configured(configuration);
-        let mut reader = reader.warning(warnings.clone());
-        // The other directory numbers its own generations.
-        let of_other = protection.clone().at_least(0);
-        let branched_from = self.branch_from.map(|place| place.absolute()).transpose()?;
-        let branched_from = branched_from.map(|path| CheckpointReader::at(&path, of_other)).transpose()?;
-        let branched_from =
-            branched_from.map(|origin| origin.only_at(self.branch_at).warning(warnings.clone()));
-        let settings = Settings { retention, compression, protection, is_part: self.is_part };
-        // This comes before anything is created or written: a setting may be invalid.
-        let mut stop = Stop::new(&self.stop, home.path(), begun)?;
-        if home.files().is_none() {
-            stop = stop.without_requests();
-        }
-        // Those that the start makes, and takes away where the mirror refuses it.
-        let absent = home.path().ancestors().filter(|_| far.is_some());
-        let absent = absent.take_while(|path| disk.is_directory(path).is_none());
-        let absent: Vec<PathBuf> = absent.map(Path::to_path_buf).collect();
-        let mut writer = Writer::open(&*home, settings, &claiming)?;
-        let was_empty = writer.newest().is_none();
-        let mirroring = match (&self.mirror, far) {
-            (Some(mirror), Some(far)) => {
-                let origin = branched_from.as_ref().map(CheckpointReader::shared_home);
-                match Mirroring::open(mirror, far, &mut writer, origin.as_ref(), Arc::clone(&disk), &warnings)
-                {
-                    Ok(mirroring) => Some(mirroring),
-                    Err(error) => {
-                        // `ckpt copy` refuses to copy a mirror back to a directory that is there.
-                        writer.leave(&absent, &*disk);
-                        return Err(error);
-                    }
-                }
-            }
-            _ => None,
-        };
-        stop.begin(writer.guard());
-        reader.read_from(Arc::clone(writer.home()));
-        let rewound = match self.rewind {
-            // The mirror was added after the rewind: a directory with a mirror does not go back.
-            Some(generation) if mirroring.is_some() && was_empty && writer.newest().is_some() => {
-                writer.note_rewind(generation)?;
-                None
-            }
-            Some(generation) => reader.rewind_once(&mut writer, generation, mirroring.is_some(), &outputs)?,
-            None => None,
-        };
-        if self.history {
-            reader.look_for_missing(writer.newest());
-        }
-        reader.note_metrics(&mut writer)?;
-        let (schedule, kept) = (self.schedule.to_string(), writer.retention().clone());
-        let (journal, past) = Journal::open(Arc::clone(writer.home()), self.history, schedule, kept);
-        let pacer = Pacer::new(self.schedule, past);
-        let watch = Watch { watcher, warnings, on_failed_save: self.on_failed_save };
-        let run = Run::new(begun, pacer, stop, journal, watch, Arc::clone(writer.guard()));
-        let mut run = run.mirrored_by(mirroring);
-        if let Some(rewound) = rewound {
-            run.rewound(&rewound);
-        }
-        let run = if self.is_part { run.of_part() } else { run };
-        let net = Net::of::<T>(self.read_back, reader.program());
-        // The library itself saves without loading where that is right.
-        let unloaded = writer.newest().filter(|_| !self.is_of_library);
-        let saver = Saver::new(writer, net, run);
-        let checkpointer = Checkpointer::new(
-            reader,
-            branched_from,
-            saver,
-            (self.stamp, outputs, self.config_changes),
-            claiming,
-            self.background,
-            unloaded,
-        );
-        Ok(checkpointer.into())
-    }
-}
-
-impl<T, O> Builder<T, O> {
-    fn retention(&self) -> Result<Retention, Error> {
-        let invalid = |setting: &str, why| Err(Error::InvalidSetting { setting: setting.to_owned(), why });
-        let Some(last) = NonZeroUsize::new(self.keep_last) else {
-            return invalid("keep_last(0)", "at least the newest generation must be kept");
-        };
-        let every = self.keep_every.map(NonZeroU64::new);
-        if every == Some(None) {
-            return invalid(
-                "keep_every(0)",
-                "no number can be divided by 0; leave the setting out to keep none",
-            );
-        }
-        let every_of = self.keep_every_of.iter().map(|(name, n)| Some((name.clone(), NonZeroU64::new(*n)?)));
-        let Some(every_of) = every_of.collect() else {
-            return invalid("keep_every_of(…, 0)", "no number can be divided by 0");
-        };
-        if self.keep_by_age.iter().any(|rule| rule.one_in.is_zero()) {
-            return invalid("keep_one_in", "the interval is longer than nothing");
-        }
-        let (best, by_age) = (self.keep_best.clone(), self.keep_by_age.clone());
-        Ok(Retention { last, every: every.flatten(), best, every_of, by_age })
+        self.chosen.open::<T>(begun).map(|inner| Checkpointer::new(inner).into())
     }
 }
 
 // A derived implementation would require `Clone` of both types.
 impl<T, O> Clone for Builder<T, O> {
     fn clone(&self) -> Self {
-        Builder {
-            path: self.path.clone(),
-            home: self.home.clone(),
-            options: self.options.clone(),
-            mirror: self.mirror.clone(),
-            within: Weak::clone(&self.within),
-            keep_last: self.keep_last,
-            keep_every: self.keep_every,
-            keep_best: self.keep_best.clone(),
-            keep_every_of: self.keep_every_of.clone(),
-            keep_by_age: self.keep_by_age.clone(),
-            branch_from: self.branch_from.clone(),
-            branch_at: self.branch_at,
-            rewind: self.rewind,
-            read_back: self.read_back,
-            background: self.background,
-            schedule: self.schedule.clone(),
-            stop: self.stop.clone(),
-            history: self.history,
-            watcher: self.watcher.clone(),
-            saves_to_stderr: self.saves_to_stderr,
-            on_failed_save: self.on_failed_save,
-            is_of_library: self.is_of_library,
-            stamp: self.stamp.clone(),
-            is_part: self.is_part,
-            job: self.job,
-            config: self.config.clone(),
-            config_changes: self.config_changes.clone(),
-            keep_cut_outputs: self.keep_cut_outputs,
-            whole: self.whole.clone(),
-            disk: self.disk.clone(),
-            opened: PhantomData,
-        }
+        Builder { chosen: self.chosen.clone(), opened: PhantomData }
     }
 }
 
@@ -912,12 +596,12 @@ impl<T, O> fmt::Debug for Builder<T, O> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Builder")
-            .field("path", &self.path)
-            .field("durable", &self.options.durable)
-            .field("keep_last", &self.keep_last)
-            .field("keep_every", &self.keep_every)
-            .field("keep_best", &self.keep_best)
-            .field("branch_from", &self.branch_from)
+            .field("path", &self.chosen.path)
+            .field("durable", &self.chosen.options.durable)
+            .field("keep_last", &self.chosen.keep_last)
+            .field("keep_every", &self.chosen.keep_every)
+            .field("keep_best", &self.chosen.keep_best)
+            .field("branch_from", &self.chosen.branch_from)
             .finish()
     }
 }

@@ -8,42 +8,37 @@ mod during;
 pub(crate) mod futures;
 #[cfg(feature = "group")]
 pub(crate) mod grouped;
+mod inner;
 mod parts;
 mod rewind;
 #[cfg(test)]
 mod unread;
 
-use std::any::Any;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde::Serialize;
-
-use self::background::Waits;
-use crate::base::panics::message;
-use crate::base::warnings::{Warnings, warn};
-use crate::codec;
+pub(crate) use self::inner::{Inner, Turn, Written};
+use crate::arrays::ArrayPool;
+use crate::base::warnings::Warnings;
+use crate::codec::encoder;
 use crate::container::{IntoMetadata, Manifest, Metadata};
 use crate::error::Error;
-use crate::outcome::{Decision, LoadReport, Progress, SaveReason, Saved, StopReason};
-use crate::outputs::{self, Age, Counted, OfRun, Running};
+use crate::outcome::{Decision, LoadReport, SaveReason, Saved, StopReason};
+#[cfg(feature = "scopes")]
+use crate::outputs::Age;
+use crate::outputs::OfRun;
 use crate::run::builder::Builder;
 use crate::run::configuration::ConfigChanges;
-use crate::run::finished::{Finished, Removal};
-use crate::run::lifecycle::SaveOutcome;
+use crate::run::finished::Finished;
 use crate::run::read_back::ReadBack;
-use crate::run::reader::{CheckpointReader, pin_unread};
-use crate::run::save::{self, Failure, Order, Output};
-use crate::run::saver::Saver;
-use crate::run::stamp::Stamp;
-use crate::run::standing::{self, Question};
+use crate::run::reader::Reader;
 use crate::state::Checkpoint;
 #[cfg(feature = "pipeline")]
 use crate::store::WithinGuard;
-use crate::store::{Claiming, Home, Metric, Newest};
+use crate::store::{Home, Metric};
 
 /// Saves the states of one program to a directory, and loads the newest of them when the program
 /// starts again.
@@ -76,33 +71,9 @@ use crate::store::{Claiming, Home, Metric, Newest};
 /// Only one checkpointer at a time can have a directory open for saving. To load only, even from a
 /// directory in use, there is [`CheckpointReader`].
 pub struct Checkpointer<T> {
-    reader: CheckpointReader<T>,
-    /// The reader of the directory to branch from, for loading while this one has no generation.
-    branched_from: Option<CheckpointReader<T>>,
-    /// It ends before the saver gives the lock back.
-    _running: Running,
-    saver: Saver,
-    stamp: Stamp,
-    outputs: Arc<OfRun>,
-    /// The reaction to another configuration in the checkpoint.
-    config_changes: ConfigChanges,
-    /// The settings of the claim on the directory.
-    claiming: Claiming,
-    /// True to make due saves in the background.
-    background: bool,
-    /// The newest generation of earlier runs, until this run loads one or was warned.
-    unloaded: Option<u64>,
-    /// The bytes of the state, kept so that the next save finds their memory warm.
-    buffer: Vec<u8>,
-}
-
-/// A generation that was written or not, and the panic of the state's own code, if there was one.
-pub(crate) type Written = (u64, Result<Saved, Error>, Option<Box<dyn Any + Send>>);
-
-/// The work to do after a step of the program.
-pub(crate) enum Turn {
-    Save(SaveReason),
-    Pass(Decision),
+    /// Everything but the type of the state.
+    inner: Inner,
+    state: PhantomData<fn() -> T>,
 }
 
 // The bound is on the functions, so that an unmet bound shows its own message.
@@ -139,42 +110,8 @@ impl<T> Checkpointer<T> {
 }
 
 impl<T: Checkpoint> Checkpointer<T> {
-    pub(crate) fn new(
-        reader: CheckpointReader<T>,
-        branched_from: Option<CheckpointReader<T>>,
-        saver: Saver,
-        (stamp, outputs, config_changes): (Stamp, Arc<OfRun>, ConfigChanges),
-        claiming: Claiming,
-        background: bool,
-        unloaded: Option<u64>,
-    ) -> Checkpointer<T> {
-        let buffer = Vec::new();
-        Checkpointer {
-            reader,
-            branched_from,
-            _running: Running::new(&outputs),
-            saver,
-            stamp,
-            outputs,
-            config_changes,
-            claiming,
-            background,
-            unloaded,
-            buffer,
-        }
-    }
-
-    /// Warns before a first save that begins to replace generations that this run did not load: the
-    /// program forgot to load, ignored an error of the load, or is another one.
-    fn warn_of_unloaded(&mut self) {
-        if let Some(generation) = self.unloaded.take() {
-            warn(format!(
-                "{} has checkpoints of earlier runs, up to generation {generation}, and this run saves \
-                 without loading one: it removes them as new ones come, except those that are pinned or kept \
-                 by a rule; to continue from them, call `load` first, or save to another directory",
-                self.path().display()
-            ));
-        }
+    pub(crate) fn new(inner: Inner) -> Checkpointer<T> {
+        Checkpointer { inner, state: PhantomData }
     }
 
     /// Loads the newest undamaged generation; `None` where there is none at all, as on the first
@@ -204,7 +141,14 @@ impl<T: Checkpoint> Checkpointer<T> {
     }
 
     fn load_boxed(&mut self) -> Result<Option<Box<T>>, Error> {
-        self.load_with(CheckpointReader::load_boxed)
+        let mut state = None;
+        self.inner.load(&mut |reader| {
+            // Of a large state there is one at a time.
+            state = None;
+            state = reader.load(&mut ArrayPool::default)?;
+            Ok(state.is_some())
+        })?;
+        Ok(state)
     }
 
     /// Loads the newest undamaged generation into an existing state: large arrays of the right
@@ -236,96 +180,14 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`load`](Checkpointer::load). The large arrays of the state may then be empty.
     pub fn load_into(&mut self, state: &mut T) -> Result<bool, Error> {
-        let loaded = self.load_with(|reader| reader.load_over(state))?;
+        let mut loaded = None;
+        self.inner.load(&mut |reader| {
+            loaded = None;
+            loaded = reader.load_over(state)?;
+            Ok(loaded.is_some())
+        })?;
         // This comes last: the old state runs its own code when it is dropped.
         Ok(loaded.map(|loaded| *state = *loaded).is_some())
-    }
-
-    /// Loads from this directory or, where it is empty, from the one that it branched from.
-    fn load_with(
-        &mut self,
-        mut load: impl FnMut(&mut CheckpointReader<T>) -> Result<Option<Box<T>>, Error>,
-    ) -> Result<Option<Box<T>>, Error> {
-        let _warnings = self.saver.run.warnings.enter();
-        // Waits for a save in the background; if that failed, the next save returns its error.
-        let mut writer = self.saver.settled_writer_and_mirror();
-        if let Some((writer, _)) = &mut writer {
-            writer.take_rewind_back();
-        }
-        self.reader.has_saved(writer.as_ref().and_then(|(writer, _)| writer.saved()));
-        let mut loaded = load(&mut self.reader);
-        if let Some((writer, Some(mirroring))) = &mut writer
-            && let Some(better_than) = self.reader.lacks(&loaded)
-            && mirroring.restore(writer, better_than)?
-        {
-            // Of a large state there is one at a time.
-            drop(loaded);
-            loaded = load(&mut self.reader);
-        }
-        let loaded = loaded?;
-        if let Some((writer, _)) = writer {
-            for skipped in self.reader.skipped() {
-                match skipped.error {
-                    Error::InputsChanged { .. } => writer.mark_doubtful(skipped.generation),
-                    _ => writer.mark_damaged([skipped.generation]),
-                }
-            }
-        }
-        if loaded.is_some()
-            && let Some(generation) = self.reader.last_load().map(LoadReport::generation)
-        {
-            let unread = self.reader.last_load().map(LoadReport::unread).unwrap_or_default();
-            let is_ours = self.saver.run.is_of_this_process();
-            if is_ours {
-                pin_unread(self.reader.home(), &unread);
-            }
-            self.config_changes.apply_to(&mut self.reader)?;
-            // This comes once the whole state is loaded, and no older generation will be tried.
-            let age = self.age_of(generation);
-            let found = self.reader.take_outputs();
-            if is_ours {
-                self.outputs.check(&found, generation, age)?;
-                outputs::refuse_to_cut(outputs::counts(&found), unread.first().copied())?;
-                self.outputs.open(&found)?;
-            } else {
-                // The files belong to the process that this one was forked from.
-                outputs::resolve(&found, self.reader.path());
-            }
-        }
-        // A load that was refused is none.
-        self.unloaded = None;
-        if loaded.is_none() && self.branched_from.is_none() {
-            self.saver.run.begins_afresh();
-        }
-        if loaded.is_some()
-            && let Some(report) = self.reader.last_load()
-        {
-            self.saver.run.restarted(report);
-            let generation = report.generation();
-            self.stamp.loaded(generation, || self.reader.manifest(generation).ok());
-        }
-        match &mut self.branched_from {
-            Some(origin) if loaded.is_none() => {
-                // A misspelt path must not silently lose the run to continue.
-                let loaded = load(origin)?;
-                let now = self.reader.configuration().cloned();
-                self.config_changes.apply(origin, now.as_ref())?;
-                let found = origin.take_outputs();
-                outputs::resolve(&found, origin.path());
-                self.outputs.leave(&found);
-                if let Some(report) = origin.last_load() {
-                    self.saver.run.goes_on_from(report);
-                }
-                loaded.map(Some).ok_or_else(|| Error::NothingToBranchFrom { path: origin.path().to_owned() })
-            }
-            _ => Ok(loaded),
-        }
-    }
-
-    /// The age of the generation that a load took: there may be newer ones, damaged or aside.
-    pub(crate) fn age_of(&mut self, generation: u64) -> Age {
-        let newest = self.saver.settled_writer().map_or(generation, |writer| writer.last());
-        if generation < newest { Age::Older } else { Age::Newest }
     }
 
     /// Loads the newest generation, or returns the default where there is none.
@@ -389,42 +251,12 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// [`Error::NoSuchGeneration`], or the error of that generation.
     pub fn load_generation(&mut self, generation: u64) -> Result<T, Error> {
-        let _warnings = self.saver.run.warnings.enter();
-        if self.loads_from_origin()?
-            && let Some(origin) = &mut self.branched_from
-        {
-            // It leaves the files of outputs as they are.
-            let state = origin.load_one(generation)?;
-            let now = self.reader.configuration().cloned();
-            self.config_changes.apply(origin, now.as_ref())?;
-            let found = origin.take_outputs();
-            outputs::resolve(&found, origin.path());
-            self.outputs.leave(&found);
-            if let Some(report) = origin.last_load() {
-                self.saver.run.goes_on_from(report);
-            }
-            return Ok(state);
-        }
-        // A save in the background may end at any moment with a newer one.
-        if let Some(writer) = self.saver.settled_writer() {
-            writer.take_rewind_back();
-        }
-        let state = self.reader.load_one(generation)?;
-        self.config_changes.apply_to(&mut self.reader)?;
-        let found = self.reader.take_outputs();
-        if self.saver.run.is_of_this_process() {
-            let newest = self.reader.generations()?.last().copied();
-            let age = if newest > Some(generation) { Age::Behind } else { Age::Older };
-            self.outputs.check(&found, generation, age)?;
-        } else {
-            outputs::resolve(&found, self.reader.path());
-        }
-        self.unloaded = None;
-        if let Some(report) = self.reader.last_load() {
-            self.saver.run.restarted(report);
-        }
-        self.stamp.loaded(generation, || self.reader.manifest(generation).ok());
-        Ok(state)
+        let mut state = None;
+        self.inner.load_one(generation, &mut |reader| {
+            state = Some(reader.load_one(generation)?);
+            Ok(())
+        })?;
+        state.ok_or_else(|| self.inner.reader.none(generation))
     }
 
     /// Loads one field of the newest undamaged generation, without reading the rest; `None` where
@@ -437,13 +269,13 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`CheckpointReader::load_field`], and [`Error::MirrorUnreachable`].
     pub fn load_field<U: Checkpoint>(&mut self, path: &str) -> Result<Option<U>, Error> {
-        let _warnings = self.saver.run.warnings.enter();
+        let _warnings = self.inner.saver.run.warnings.enter();
         // Waits for a save in the background; if that failed, the next save returns its error.
-        let mut writer = self.saver.settled_writer_and_mirror();
+        let mut writer = self.inner.saver.settled_writer_and_mirror();
         if let Some((writer, _)) = &mut writer {
             writer.take_rewind_back();
         }
-        let mut sought = self.reader.seek_field(path);
+        let mut sought = self.inner.reader.seek_field(path);
         if let Some((writer, Some(mirroring))) = &mut writer {
             let lacks = match &sought {
                 Ok(sought) => sought.lacks,
@@ -453,16 +285,16 @@ impl<T: Checkpoint> Checkpointer<T> {
             if let Some(better_than) = lacks
                 && mirroring.restore(writer, better_than)?
             {
-                sought = self.reader.seek_field(path);
+                sought = self.inner.reader.seek_field(path);
             }
         }
         let sought = sought?;
         if let Some(generation) = sought.generation {
-            self.stamp.loaded(generation, || self.reader.manifest(generation).ok());
+            self.inner.stamp.loaded(generation, || self.inner.reader.manifest(generation).ok());
         }
-        match (sought.field, &mut self.branched_from) {
+        match (sought.field, &mut self.inner.branched_from) {
             (None, Some(origin)) => {
-                let field = origin.load_field(path)?;
+                let field = origin.seek_field(path)?.field;
                 field.map(Some).ok_or_else(|| Error::NothingToBranchFrom { path: origin.path().to_owned() })
             }
             (field, _) => Ok(field),
@@ -475,9 +307,9 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`CheckpointReader::load_generation_field`].
     pub fn load_generation_field<U: Checkpoint>(&self, generation: u64, path: &str) -> Result<U, Error> {
-        let _warnings = self.saver.run.warnings.enter();
-        let field = self.source()?.load_generation_field(generation, path)?;
-        self.stamp.loaded(generation, || self.reader.manifest(generation).ok());
+        let _warnings = self.inner.saver.run.warnings.enter();
+        let field = self.inner.source()?.field_of_generation(generation, path)?;
+        self.inner.stamp.loaded(generation, || self.inner.reader.manifest(generation).ok());
         Ok(field)
     }
 
@@ -485,15 +317,15 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// ones with their errors.
     #[must_use]
     pub fn last_load(&self) -> Option<&LoadReport> {
-        let branched = self.branched_from.as_ref().and_then(CheckpointReader::last_load);
-        self.reader.last_load().or(branched)
+        let branched = self.inner.branched_from.as_ref().and_then(Reader::last_load);
+        self.inner.reader.last_load().or(branched)
     }
 
     /// Returns the last generation that the history records, if it is missing; see
     /// [`CheckpointReader::missing_generation`].
     #[must_use]
     pub fn missing_generation(&self) -> Option<u64> {
-        self.reader.missing_generation()
+        self.inner.reader.missing_generation()
     }
 
     /// Returns the generations that can be loaded, oldest first. While a
@@ -502,21 +334,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// Fails if the directory cannot be listed.
     pub fn generations(&self) -> Result<Vec<u64>, Error> {
-        self.source()?.generations()
-    }
-
-    /// True if loads come from the directory that this one branched from.
-    fn loads_from_origin(&self) -> Result<bool, Error> {
-        let own = || Ok(self.reader.generations()?.is_empty() && self.reader.home().rewound()?.is_empty());
-        if self.branched_from.is_none() { Ok(false) } else { own() }
-    }
-
-    /// The reader of the generations that can be loaded.
-    fn source(&self) -> Result<&CheckpointReader<T>, Error> {
-        match &self.branched_from {
-            Some(origin) if self.loads_from_origin()? => Ok(origin),
-            _ => Ok(&self.reader),
-        }
+        self.inner.source()?.generations()
     }
 
     /// Returns the manifest of a generation: its time and author, its metadata, its schema.
@@ -524,7 +342,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// [`Error::NoSuchGeneration`], or the error of that generation.
     pub fn manifest(&self, generation: u64) -> Result<Manifest, Error> {
-        self.source()?.manifest(generation)
+        self.inner.source()?.manifest(generation)
     }
 
     /// Returns the best generation by a number in its metadata; `None` where none has that number.
@@ -532,7 +350,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`CheckpointReader::best`].
     pub fn best(&self, metric: &Metric) -> Result<Option<u64>, Error> {
-        self.source()?.best(metric)
+        self.inner.source()?.best(metric)
     }
 
     /// Keeps a generation until [`unpin`](Checkpointer::unpin), whatever the retention.
@@ -556,8 +374,8 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// [`Error::NoSuchGeneration`], or the error of writing the pin.
     pub fn pin(&self, generation: u64) -> Result<(), Error> {
-        let _warnings = self.saver.run.warnings.enter();
-        self.reader.home().pin(generation)
+        let _warnings = self.inner.saver.run.warnings.enter();
+        self.inner.reader.home().pin(generation)
     }
 
     /// Leaves a generation to the retention again, from the next save on.
@@ -565,14 +383,14 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// The error of removing the pin.
     pub fn unpin(&self, generation: u64) -> Result<(), Error> {
-        let _warnings = self.saver.run.warnings.enter();
-        self.reader.home().unpin(generation)
+        let _warnings = self.inner.saver.run.warnings.enter();
+        self.inner.reader.home().unpin(generation)
     }
 
     /// Returns the absolute path of the checkpoint directory.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.reader.path()
+        self.inner.reader.path()
     }
 
     /// Saves the state as the next generation. Once this returned `Ok`, the generation is durable.
@@ -607,76 +425,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`save`](Checkpointer::save).
     pub fn save_with(&mut self, state: &T, metadata: impl IntoMetadata) -> Result<Saved, Error> {
-        self.save_now(&SaveReason::Asked, state, metadata.into_metadata())
-    }
-
-    fn save_now<S: Serialize + ?Sized>(
-        &mut self,
-        reason: &SaveReason,
-        state: &S,
-        metadata: Metadata,
-    ) -> Result<Saved, Error> {
-        let _warnings = self.saver.run.warnings.enter();
-        self.made_now(reason, state, metadata)?.0
-    }
-
-    /// Saves, and returns the decision that this means for the program.
-    ///
-    /// # Errors
-    /// The reason that no save was started.
-    fn made_now<S: Serialize + ?Sized>(
-        &mut self,
-        reason: &SaveReason,
-        state: &S,
-        metadata: Metadata,
-    ) -> Result<(Result<Saved, Error>, SaveOutcome), Error> {
-        self.warn_of_unloaded();
-        let begun = Instant::now();
-        let (generation, saved, panic) = self.written_now(begun, reason, state, metadata)?;
-        let outcome = self.saver.run.saved(begun, generation, reason, saved.as_ref());
-        panic.map_or(Ok((saved, outcome)), |panic| resume_unwind(panic))
-    }
-
-    /// Takes the number of the next generation, reports that its save has begun, and returns its
-    /// manifest.
-    fn started(&mut self, reason: &SaveReason, metadata: Metadata) -> Result<Manifest, Error> {
-        let generation = self.saver.writer()?.next()?;
-        let metadata = self.stamp.mark(self.saver.run.counted(metadata))?;
-        self.saver.run.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
-        Ok(self.reader.new_manifest(generation, metadata))
-    }
-
-    /// Writes the state as the next generation. The encoding of `S` is that of a `T`. The caller
-    /// tells the run of it, and resumes the panic of the state's own code, if there was one.
-    ///
-    /// # Errors
-    /// The reason that no save was started.
-    fn written_now<S: Serialize + ?Sized>(
-        &mut self,
-        begun: Instant,
-        reason: &SaveReason,
-        state: &S,
-        metadata: Metadata,
-    ) -> Result<Written, Error> {
-        let manifest = self.started(reason, metadata)?;
-        let generation = manifest.generation;
-        let context = self.saver.run.save_context();
-        let (reader, outputs, buffer) = (&self.reader, &self.outputs, &mut self.buffer);
-        let (writer, net) = self.saver.writer_and_net()?;
-        let order = Order { manifest, begun, stall: None };
-        let save = || {
-            save::save(writer, net, order, &context, buffer, |output, buffer, manifest| {
-                fill((reader, outputs), state, output, buffer, manifest)
-            })
-        };
-        // The state's own code runs in there. Its panic is recorded, and resumed.
-        Ok(match catch_unwind(AssertUnwindSafe(save)) {
-            Ok(saved) => (generation, saved, None),
-            Err(panic) => {
-                let error = Error::Panicked { name: reader.name(), message: message(&*panic) };
-                (generation, Err(error), Some(panic))
-            }
-        })
+        self.inner.save_now(&SaveReason::Asked, &mut encoder(state), metadata.into_metadata())
     }
 
     /// Saves if a save is due: if the [`Schedule`](crate::Schedule) says so, or if the program
@@ -721,40 +470,35 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`save_if_due`](Checkpointer::save_if_due).
     pub fn save_if_due_with(&mut self, state: &T, metadata: impl IntoMetadata) -> Result<Decision, Error> {
-        match self.turn()? {
-            Turn::Save(reason) => self.made_because(reason, state, metadata.into_metadata()),
+        match self.inner.turn()? {
+            Turn::Save(reason) => {
+                self.inner.made_because(reason, &mut encoder(state), metadata.into_metadata())
+            }
             Turn::Pass(decision) => Ok(decision),
         }
     }
 
     /// The work to do now, after one more step.
+    #[cfg(feature = "scopes")]
     pub(crate) fn turn(&mut self) -> Result<Turn, Error> {
-        let _warnings = self.saver.run.warnings.enter();
-        let failed = self.saver.check()?;
-        let reason = self.saver.due()?;
-        Ok(reason.map_or_else(|| Turn::Pass(failed.unwrap_or(Decision::NotDue)), Turn::Save))
+        self.inner.turn()
     }
 
-    pub(crate) fn made_because<S: Serialize + ?Sized>(
+    /// Saves for this reason, in the background if the builder says so.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn made_because(
         &mut self,
         reason: SaveReason,
-        state: &S,
+        state: &T,
         metadata: Metadata,
     ) -> Result<Decision, Error> {
-        if self.background && !matches!(reason, SaveReason::Stopping(_)) {
-            return match self.begin_save(&reason, Waits::Here, state, metadata) {
-                Ok(started) => Ok(Decision::Started { started, reason }),
-                Err(not_begun) => match not_begun.outcome {
-                    SaveOutcome::Tolerated(decision) => Ok(decision),
-                    SaveOutcome::Durable | SaveOutcome::Failed => Err(not_begun.error),
-                },
-            };
-        }
-        let _warnings = self.saver.run.warnings.enter();
-        match self.made_now(&reason, state, metadata)? {
-            (_, SaveOutcome::Tolerated(decision)) => Ok(decision),
-            (saved, _) => Ok(Decision::Saved { saved: saved?, reason }),
-        }
+        self.inner.made_because(reason, &mut encoder(state), metadata)
+    }
+
+    /// The age of the generation that a load took: there may be newer ones, damaged or aside.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn age_of(&mut self, generation: u64) -> Age {
+        self.inner.age_of(generation)
     }
 
     /// Returns the reason to stop, if there is one: a signal, a time limit, a file named `halt` in
@@ -763,45 +507,45 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// [`stop_before_deadline`](Builder::stop_before_deadline). The time limits leave time for one
     /// more save. The first reason stays.
     pub fn should_stop(&mut self) -> Option<&StopReason> {
-        let _warnings = self.saver.run.warnings.enter();
-        self.saver.run.should_stop()
+        let _warnings = self.inner.saver.run.warnings.enter();
+        self.inner.saver.run.should_stop()
     }
 
     /// The destinations of the warnings of this run.
     pub(crate) fn warnings(&self) -> &Warnings {
-        &self.saver.run.warnings
+        &self.inner.saver.run.warnings
     }
 
     /// The reaction to another configuration.
     #[cfg(feature = "group")]
     pub(crate) fn config_changes(&self) -> &ConfigChanges {
-        &self.config_changes
+        &self.inner.config_changes
     }
 
     /// The lock of the directory.
     #[cfg(feature = "pipeline")]
     pub(crate) fn guard(&mut self) -> Option<WithinGuard> {
-        self.saver.settled_writer().map(|writer| Arc::downgrade(writer.guard()))
+        self.inner.saver.settled_writer().map(|writer| Arc::downgrade(writer.guard()))
     }
 
     /// The outputs of this run.
     pub(crate) fn outputs(&self) -> &Arc<OfRun> {
-        &self.outputs
+        &self.inner.outputs
     }
 
     /// The saves that are read back.
     pub(crate) fn read_back(&self) -> ReadBack {
-        self.saver.read_back
+        self.inner.saver.read_back
     }
 
     /// True if there is a reason to stop. The program is not told.
     pub(crate) fn is_to_stop(&mut self) -> bool {
-        let _warnings = self.saver.run.warnings.enter();
-        self.saver.run.is_to_stop()
+        let _warnings = self.inner.saver.run.warnings.enter();
+        self.inner.saver.run.is_to_stop()
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.saver.run.is_stopping()
+        self.inner.saver.run.is_stopping()
     }
 
     /// Saves the state, waits until it is durable, records the end of the run in the history, and
@@ -845,79 +589,15 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// As [`finish`](Checkpointer::finish).
-    pub fn finish_with(self, state: &T, metadata: impl IntoMetadata) -> Result<Finished, Error> {
-        self.finish_now(state, metadata.into_metadata())
-    }
-
-    /// Ends the run with this state. The encoding of `S` is that of a `T`.
-    fn finish_now<S: Serialize + ?Sized>(mut self, state: &S, metadata: Metadata) -> Result<Finished, Error> {
-        let metadata = if metadata.is_empty() { metadata } else { self.saver.run.counted(metadata) };
-        // A forked process ends no run, and the state to save is its parent's.
-        self.saver.run.check_process()?;
-        let _warnings = self.saver.run.warnings.enter();
-        let before = self.saver.writer().map(drop);
-        self.list_newer();
-        let saved = match self.stands(state, &metadata) {
-            true => None,
-            false => Some(self.save_now(&SaveReason::Finishing, state, metadata)?),
-        };
-        let finished = self.ended(saved);
-        before.map(|()| finished)
-    }
-
-    /// Looks for newer generations from elsewhere, so that the last save is numbered after them.
-    fn list_newer(&mut self) {
-        if let Some(writer) = self.saver.settled_writer()
-            && let Err(error) = writer.list()
-        {
-            warn(format!("newer generations from elsewhere cannot be looked for: {error}"));
-        }
-    }
-
-    /// True if the newest generation has this state, and is durable.
-    fn stands<S: Serialize + ?Sized>(&mut self, state: &S, metadata: &Metadata) -> bool {
-        let Some(writer) = self.saver.settled_writer() else { return false };
-        let (protection, saved) = (writer.protection(), writer.saved());
-        let (key, is_encrypted) = (protection.tag_key(), protection.encrypts());
-        let is_ours =
-            saved.is_some() && saved == self.reader.generations().ok().and_then(|mut all| all.pop());
-        let question = Question { metadata, key: key.as_ref(), is_encrypted, is_ours };
-        let Some(newest) = standing::generation((&self.reader, &self.outputs), state, &question) else {
-            return false;
-        };
-        // An earlier run may have left it unsynced.
-        writer.keep_for_good(newest)
+    pub fn finish_with(mut self, state: &T, metadata: impl IntoMetadata) -> Result<Finished, Error> {
+        self.inner.finish(&mut encoder(state), metadata.into_metadata())
     }
 
     /// Ends a run whose newest generation has its last state.
     pub(crate) fn finish_without_saving(mut self) -> Result<Finished, Error> {
-        let _warnings = self.saver.run.warnings.enter();
+        let _warnings = self.inner.saver.run.warnings.enter();
         let saved = self.wait()?;
-        Ok(self.ended(saved))
-    }
-
-    /// Ends the run, and then waits for the mirror: the record of the run does not depend on it.
-    pub(super) fn ended(&mut self, saved: Option<Saved>) -> Finished {
-        let exit_codes = self.saver.run.exit_codes();
-        let stopped = self.saver.run.end();
-        let newest = self.saver.settled_writer().and_then(|writer| writer.newest());
-        let mirrored = self.saver.run.mirroring().and_then(|mirroring| mirroring.finish(newest));
-        let removal = Some(self.removal(newest));
-        Finished { saved, stopped, mirrored, exit_codes, removal }
-    }
-
-    /// The removal of the checkpoints, of which this is the newest, for the time after the run.
-    fn removal(&self, newest: Option<u64>) -> Removal {
-        let home = self.reader.shared_home();
-        // Elsewhere nothing is removed.
-        let has_files = newest.is_some() && home.files().is_some();
-        let found = has_files.then(|| Newest::of(&*home).ok().flatten()).flatten();
-        Removal {
-            newest: found.filter(|found| Some(found.generation) == newest),
-            claiming: self.claiming.clone(),
-            warnings: self.saver.run.warnings.clone(),
-            home,
-        }
+        Ok(self.inner.ended(saved))
     }
 
     /// Returns the newest generation that the last copy to the [mirror](Builder::mirror), or the
@@ -928,7 +608,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// disk, the saves after this one are lost.
     #[must_use]
     pub fn mirrored(&self) -> Option<u64> {
-        self.saver.run.mirroring().and_then(|mirroring| mirroring.mirrored())
+        self.inner.saver.run.mirroring().and_then(|mirroring| mirroring.mirrored())
     }
 
     /// Waits until the [mirror](Builder::mirror) has the newest generation, for at most this time.
@@ -962,36 +642,17 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// is not waited for once it is out of reach. The directory has the generation. Also the error
     /// of a background save.
     pub fn wait_for_mirror(&mut self, longest: Duration) -> Result<Option<u64>, Error> {
-        let _warnings = self.saver.run.warnings.enter();
-        let newest = self.saver.writer()?.newest();
-        match (self.saver.run.mirroring(), newest) {
+        let _warnings = self.inner.saver.run.warnings.enter();
+        let newest = self.inner.saver.writer()?.newest();
+        match (self.inner.saver.run.mirroring(), newest) {
             (Some(mirroring), Some(newest)) => mirroring.wait(newest, longest).map(|()| Some(newest)),
             _ => Ok(None),
         }
     }
 }
 
-/// Writes the parts of a state, and completes the manifest. Returns the outputs in the state.
-fn fill<T: Checkpoint, S: Serialize + ?Sized>(
-    (reader, outputs): (&CheckpointReader<T>, &Arc<OfRun>),
-    state: &S,
-    output: &mut Output<'_, '_>,
-    buffer: &mut Vec<u8>,
-    manifest: &mut Manifest,
-) -> Result<Vec<Counted>, Failure> {
-    buffer.clear();
-    let (encoded, counted) =
-        outputs::saving(outputs, || codec::encode(state, reader.forms(), buffer, output));
-    let observed = encoded.map_err(|failure| {
-        outputs.abandon();
-        Failure::of_encoding(failure, reader.path(), || reader.name())
-    })?;
-    manifest.complete(&observed);
-    Ok(counted)
-}
-
 impl<T> fmt::Debug for Checkpointer<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Checkpointer").field("saver", &self.saver).finish_non_exhaustive()
+        formatter.debug_struct("Checkpointer").field("saver", &self.inner.saver).finish_non_exhaustive()
     }
 }

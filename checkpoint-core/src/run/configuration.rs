@@ -3,8 +3,7 @@
 use crate::base::warnings::warn;
 use crate::container::{Config, ConfigDifference, Manifest};
 use crate::error::Error;
-use crate::run::reader::CheckpointReader;
-use crate::state::Checkpoint;
+use crate::run::reader::Reader;
 
 /// The reaction of a load to a [configuration](crate::Builder::config) that differs from that of
 /// the checkpoint.
@@ -75,17 +74,13 @@ impl ConfigChanges {
 
     /// Reacts to the differences of the generation that a reader loaded last, and adds them to its
     /// report.
-    pub(crate) fn apply_to<T: Checkpoint>(&self, reader: &mut CheckpointReader<T>) -> Result<(), Error> {
+    pub(crate) fn apply_to(&self, reader: &mut Reader) -> Result<(), Error> {
         let now = reader.configuration().cloned();
         self.apply(reader, now.as_ref())
     }
 
     /// The same for the reader of another directory, which has no configuration.
-    pub(crate) fn apply<T: Checkpoint>(
-        &self,
-        reader: &mut CheckpointReader<T>,
-        now: Option<&Config>,
-    ) -> Result<(), Error> {
+    pub(crate) fn apply(&self, reader: &mut Reader, now: Option<&Config>) -> Result<(), Error> {
         let Some(report) = reader.report_mut() else { return Ok(()) };
         report.config_differences = self.between(&report.manifest, now);
         let path = report.path.clone();

@@ -15,15 +15,13 @@ use crate::state::Checkpoint;
 
 /// Replaces `bytes` by the checkpoint of a value.
 pub(crate) fn encode<T: Checkpoint>(value: &T, program: &Program, bytes: &mut Vec<u8>) -> Result<(), Error> {
-    let schema = program.schema();
-    let name = reader::name_of::<T>(schema);
-    let failed = |why: String| Error::Encode { name: name.clone(), why };
+    let failed = |why: String| Error::Encode { name: program.shown_name(), why };
     bytes.clear();
     let mut container = ContainerWriter::new(bytes);
     let mut rest = Vec::new();
     let observed = codec::encode(value, program.forms(), &mut rest, &mut container)
         .map_err(|failure| failed(failure.into_sentence()))?;
-    let mut manifest = Manifest::of::<T>(schema.clone(), 0, Metadata::new());
+    let mut manifest = Manifest::of(program, 0, Metadata::new());
     manifest.complete(&observed);
     container.finish(&rest, manifest).map(drop).map_err(|error| failed(error.to_string()))
 }
@@ -36,13 +34,12 @@ pub(crate) fn without_arrays<T: Checkpoint>(
     value: &T,
     program: &Program,
 ) -> Result<Container, Error> {
-    let schema = program.schema();
-    let failed = |why: String| Error::Encode { name: reader::name_of::<T>(schema), why };
+    let failed = |why: String| Error::Encode { name: program.shown_name(), why };
     let (mut bytes, mut rest) = (Vec::new(), Vec::new());
     let mut hollow = Hollow(ContainerWriter::new(&mut bytes));
     let observed = codec::encode(value, program.forms(), &mut rest, &mut hollow)
         .map_err(|failure| failed(failure.into_sentence()))?;
-    let mut manifest = Manifest::of::<T>(schema.clone(), 0, Metadata::new());
+    let mut manifest = Manifest::of(program, 0, Metadata::new());
     manifest.complete(&observed);
     hollow.0.finish(&rest, manifest).map_err(|error| failed(error.to_string()))?;
     open(path, &bytes)

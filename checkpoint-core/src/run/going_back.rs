@@ -5,27 +5,25 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::arrays::ArrayPool;
 use crate::base::text;
 use crate::base::warnings::warn;
 use crate::container::{Container, GROUP};
 use crate::error::Error;
 use crate::outcome::Rewound;
 use crate::outputs::{self, Lengths, OfRun};
-use crate::run::reader::{self, CheckpointReader};
-use crate::state::Checkpoint;
+use crate::run::reader::{self, Reader};
 use crate::store::{Metrics, Writer, name};
 
-impl<T: Checkpoint> CheckpointReader<T> {
+impl Reader {
     /// Checks that a generation may be the newest from now on: it is there or aside, whole, of a
     /// type that the program loads, and not older than the program allows.
     fn check_whole(&self, generation: u64) -> Result<(PathBuf, Container), Error> {
         self.check_age(Some(generation))?;
         let (path, container) = self.whole(generation)?;
-        if container.manifest().name() == GROUP && T::NAME != GROUP {
+        if container.manifest().name() == GROUP && self.program().name() != GROUP {
             return Err(Error::OtherKind { path, of_group: true });
         }
-        reader::check_state::<T>(&path, &self.program(), container.manifest())?;
+        reader::check_state(&path, &self.program(), container.manifest())?;
         Ok((path, container))
     }
 
@@ -54,8 +52,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         if !has_outputs && !of_run.has_any() {
             return Ok(None);
         }
-        let decoded = reader::decode::<T>(&path, &self.program(), &container, &mut ArrayPool::default)?;
-        of_run.counts_of(&decoded.outputs).map(Some)
+        of_run.counts_of(&self.outputs_in(&path, &container)?).map(Some)
     }
 
     /// Rewinds to a generation, unless an earlier start did and no other rewind of the program came
@@ -93,7 +90,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
         for generation in self.generations()? {
             let metrics = match self.manifest_as_listed(generation) {
                 Ok(manifest) => writer.retention().metrics(&manifest),
-                Err(error) if error.is_damage() => continue,
+                Err(error) if error.is_damage() && !error.is_unread() => continue,
                 Err(_) => Metrics::Unread,
             };
             writer.note_metrics(generation, metrics);

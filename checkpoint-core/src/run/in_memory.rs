@@ -81,7 +81,7 @@ pub fn forged<T: Checkpoint>(schema: Schema, arrays: &[Numbers], state: &[u8]) -
         let put = put.ok_or("these numbers are no array")?;
         put.map_err(|cause| cause.to_string())?;
     }
-    let manifest = Manifest::of::<T>(schema, 1, Metadata::new());
+    let manifest = Manifest { schema, ..Manifest::of(&Program::of::<T>(), 1, Metadata::new()) };
     container.finish(state, manifest).map_err(|error| error.to_string())?;
     Ok(bytes)
 }

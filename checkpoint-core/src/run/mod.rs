@@ -13,6 +13,7 @@ pub(crate) mod in_memory;
 pub(crate) mod lifecycle;
 pub(crate) mod mirror;
 pub(crate) mod mirroring;
+mod opening;
 pub(crate) mod options;
 pub(crate) mod read_back;
 pub(crate) mod reader;

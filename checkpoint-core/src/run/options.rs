@@ -60,7 +60,7 @@ impl Options {
 /// The methods of a builder that set the protection and the destination of warnings. Readers have
 /// these too.
 macro_rules! reading_options {
-    () => {
+    ($($at:ident).+) => {
         /// Sets the protection: authentication of the author of checkpoints, and encryption; none
         /// by default.
         ///
@@ -83,7 +83,7 @@ macro_rules! reading_options {
         /// # }
         /// ```
         pub fn protection(mut self, protection: crate::seal::Protection) -> Self {
-            self.options.protection = protection;
+            self.$($at).+.protection = protection;
             self
         }
 
@@ -120,7 +120,7 @@ macro_rules! reading_options {
             taker: impl Fn(&crate::base::warnings::Warning) + Send + Sync + 'static,
         ) -> Self {
             let taker = crate::base::warnings::Taker(std::sync::Arc::new(taker));
-            self.options.warnings.taker = Some(taker);
+            self.$($at).+.warnings.taker = Some(taker);
             self
         }
 
@@ -140,7 +140,7 @@ macro_rules! reading_options {
         /// # }
         /// ```
         pub fn warnings_to_stderr(mut self, to_stderr: bool) -> Self {
-            self.options.warnings.to_stderr = Some(to_stderr);
+            self.$($at).+.warnings.to_stderr = Some(to_stderr);
             self
         }
     };
@@ -148,7 +148,7 @@ macro_rules! reading_options {
 
 /// The methods of a builder that set how a directory is written.
 macro_rules! writing_options {
-    () => {
+    ($($at:ident).+) => {
         /// Sets if a save waits until it is on the disk; it does by default.
         ///
         /// With `false`, a save does not ask the operating system to sync anything. Then a power
@@ -167,7 +167,7 @@ macro_rules! writing_options {
         /// # }
         /// ```
         pub fn durable(mut self, durable: bool) -> Self {
-            self.options.durable = durable;
+            self.$($at).+.durable = durable;
             self
         }
 
@@ -187,7 +187,7 @@ macro_rules! writing_options {
         /// # }
         /// ```
         pub fn compression(mut self, compression: crate::container::Compression) -> Self {
-            self.options.compression = compression;
+            self.$($at).+.compression = compression;
             self
         }
 
@@ -209,7 +209,7 @@ macro_rules! writing_options {
         /// # }
         /// ```
         pub fn access(mut self, access: crate::store::Access) -> Self {
-            self.options.access = access;
+            self.$($at).+.access = access;
             self
         }
 
@@ -233,7 +233,7 @@ macro_rules! writing_options {
         /// # }
         /// ```
         pub fn wait_for(mut self, longest: std::time::Duration) -> Self {
-            self.options.wait = longest;
+            self.$($at).+.wait = longest;
             self
         }
 
@@ -255,7 +255,7 @@ macro_rules! writing_options {
         /// # }
         /// ```
         pub fn require_lock(mut self, required: bool) -> Self {
-            self.options.without_lock = !required;
+            self.$($at).+.without_lock = !required;
             self
         }
     };
@@ -263,7 +263,7 @@ macro_rules! writing_options {
 
 /// The methods of a builder that set the reasons to stop.
 macro_rules! stopping_options {
-    () => {
+    ($($at:ident).+) => {
         /// Stops on SIGINT, SIGTERM, SIGUSR1 and SIGUSR2:
         /// [`should_stop`](crate::Checkpointer::should_stop) then returns the signal, and a save is
         /// due. A second SIGINT ends the program immediately, as it would without this.
@@ -273,14 +273,14 @@ macro_rules! stopping_options {
 
         /// Like [`stop_on_signals`](Self::stop_on_signals), for these signals.
         pub fn stop_on(mut self, signals: &[crate::outcome::Signal]) -> Self {
-            self.stop.signals = signals.to_vec();
+            self.$($at).+.signals = signals.to_vec();
             self
         }
 
         /// Stops when the program has run for this time, counted from the opening of the directory:
         /// early enough for one more save.
         pub fn time_limit(mut self, limit: std::time::Duration) -> Self {
-            self.stop.time_limit = Some(limit);
+            self.$($at).+.time_limit = Some(limit);
             self
         }
 
@@ -289,7 +289,7 @@ macro_rules! stopping_options {
         /// one, nothing happens. An invalid deadline in the variable is an error of opening. See
         /// `docs/batch.md`.
         pub fn stop_before_deadline(mut self) -> Self {
-            self.stop.deadline = true;
+            self.$($at).+.deadline = true;
             self
         }
 
@@ -314,7 +314,7 @@ macro_rules! stopping_options {
         /// # }
         /// ```
         pub fn exit_codes(mut self, requeue: u8, halted: u8) -> Self {
-            self.stop.exit_codes = crate::outcome::ExitCodes { requeue, halted };
+            self.$($at).+.exit_codes = crate::outcome::ExitCodes { requeue, halted };
             self
         }
     };

@@ -4,13 +4,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::arrays::ArrayPool;
+use crate::arrays::{ArrayPool, ArraySink};
+use crate::codec::{self, Encode, Forms};
 use crate::container::{Container, ContainerWriter, Manifest, Memory, Metadata};
 use crate::error::Error;
 use crate::evolution::Program;
 use crate::run::reader;
 use crate::state::Checkpoint;
-use crate::{codec, tree};
+use crate::tree;
 
 /// Selects the saves that are loaded again, and compared with the state, before they count. See
 /// [`Builder::read_back`](crate::Builder::read_back).
@@ -96,12 +97,24 @@ fn compare<T: Checkpoint>(path: &Path, program: &Program, container: Container) 
         other => other.to_string(),
     })?;
     let value = value.state;
+    let encode = move |forms: &Forms, into: &mut Vec<u8>, arrays: &mut dyn ArraySink| {
+        codec::encode(&*value, forms, into, arrays)
+    };
+    compare_encoded(path, program, container, Box::new(encode))
+}
 
+/// Compares a state with what its encoding gives. Drops `encode`, and the state with it, before
+/// values are compared.
+fn compare_encoded(
+    path: &Path,
+    program: &Program,
+    container: Container,
+    mut encode: Box<Encode<'_>>,
+) -> Result<(), String> {
     let encoding = |why: String| format!("the loaded state could not be encoded again: {why}");
     let mut bytes = Vec::new();
     let mut sums = ContainerWriter::new(std::io::sink());
-    codec::encode(&*value, program.forms(), &mut bytes, &mut sums)
-        .map_err(|failure| encoding(failure.into_sentence()))?;
+    encode(program.forms(), &mut bytes, &mut sums).map_err(|failure| encoding(failure.into_sentence()))?;
     if sums.has_parts_of(&bytes, &container).map_err(|error| encoding(error.to_string()))? {
         return Ok(());
     }
@@ -110,10 +123,10 @@ fn compare<T: Checkpoint>(path: &Path, program: &Program, container: Container) 
     let mut file = Vec::new();
     let mut again = ContainerWriter::new(&mut file);
     bytes.clear();
-    codec::encode(&*value, program.forms(), &mut bytes, &mut again)
-        .map_err(|failure| encoding(failure.into_sentence()))?;
-    drop(value);
-    let manifest = Manifest::of::<T>(container.manifest().schema().clone(), 0, Metadata::new());
+    encode(program.forms(), &mut bytes, &mut again).map_err(|failure| encoding(failure.into_sentence()))?;
+    drop(encode);
+    let schema = container.manifest().schema().clone();
+    let manifest = Manifest { schema, ..Manifest::of(program, 0, Metadata::new()) };
     again.finish(&bytes, manifest).map_err(|error| encoding(error.to_string()))?;
     drop(bytes);
     let again = Container::open(Box::new(Memory(file)), &[])

@@ -2,34 +2,29 @@
 
 mod decoding;
 mod field;
+mod generations;
 mod matching;
 mod missing;
 
-use std::ffi::OsStr;
 use std::fmt;
-use std::io;
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 pub(crate) use self::decoding::{
-    Decoded, check_state, decode, decode_parts, has_name, has_version, is_of_kind, name_of, program_of,
+    Decoded, check_state, decode, decode_parts, has_name, has_version, is_of_kind, program_of,
 };
+pub(crate) use self::generations::{Functions, Reader};
 pub(crate) use self::missing::pin_unread;
 use crate::arrays::ArrayPool;
-use crate::base::warnings::{Warnings, warn};
-use crate::codec::Forms;
-use crate::container::{Config, Container, Manifest, Metadata, Refusal, Source};
-use crate::error::{Error, Skipped, once_more};
-use crate::evolution::{Difference, Program};
+use crate::container::Manifest;
+use crate::error::Error;
 use crate::outcome::LoadReport;
-use crate::outputs::{self, Found};
 use crate::run::options::{Options, reading_options};
-use crate::run::stamp;
+#[cfg(test)]
 use crate::seal::Protection;
 use crate::state::Checkpoint;
-use crate::store::{Directory, Home, Metric, Place, RealDisk};
+use crate::store::{Home, Metric, Place};
 
 /// Loads the states of a checkpoint directory without writing to it, and without a lock: also while
 /// a program saves there, and without permission to write.
@@ -49,24 +44,7 @@ use crate::store::{Directory, Home, Metric, Place, RealDisk};
 /// # }
 /// ```
 pub struct CheckpointReader<T> {
-    home: Arc<dyn Home>,
-    program: Arc<Program>,
-    protection: Protection,
-    warnings: Warnings,
-    report: Option<LoadReport>,
-    /// The generations that the last load skipped without finding another, each with its error.
-    passed_over: Vec<Skipped>,
-    missing: Option<u64>,
-    /// The newest generation that this program saved there.
-    saved: Option<u64>,
-    /// The newest generation at the last look at the history.
-    seen: Option<u64>,
-    /// The outputs of the state that was loaded last.
-    outputs: Found,
-    /// The configuration that new checkpoints get.
-    configuration: Option<Config>,
-    /// The only generation to load, if the program chose one.
-    at: Option<u64>,
+    reader: Reader,
     state: PhantomData<fn() -> T>,
 }
 
@@ -138,7 +116,7 @@ pub struct ReaderBuilder<T> {
 }
 
 impl<T> ReaderBuilder<T> {
-    reading_options!();
+    reading_options!(options);
 
     /// Opens the directory for reading. Reads nothing yet; a missing directory has no generations.
     ///
@@ -152,10 +130,10 @@ impl<T> ReaderBuilder<T> {
         let Options { protection, warnings, .. } = self.options;
         let _warnings = warnings.enter();
         let reader = match self.home {
-            Some(home) => CheckpointReader::new(home, protection)?,
-            None => CheckpointReader::at(&self.path.absolute()?, protection)?,
+            Some(home) => Reader::of::<T>(home, protection)?,
+            None => Reader::at::<T>(&self.path.absolute()?, protection)?,
         };
-        Ok(reader.warning(warnings.clone()))
+        Ok(CheckpointReader { reader: reader.warning(warnings.clone()), state: PhantomData })
     }
 }
 
@@ -174,39 +152,9 @@ impl<T> fmt::Debug for ReaderBuilder<T> {
 }
 
 impl<T: Checkpoint> CheckpointReader<T> {
-    /// Opens a directory of the real disk.
-    pub(crate) fn at(path: &Path, protection: Protection) -> Result<CheckpointReader<T>, Error> {
-        CheckpointReader::new(Arc::new(Directory::new(path, Arc::new(RealDisk::default()))), protection)
-    }
-
+    #[cfg(test)]
     pub(crate) fn new(home: Arc<dyn Home>, protection: Protection) -> Result<CheckpointReader<T>, Error> {
-        protection.check(home.path())?;
-        let program = Arc::new(program_of::<T>()?);
-        Ok(CheckpointReader {
-            home,
-            program,
-            protection,
-            warnings: Warnings::default(),
-            report: None,
-            passed_over: Vec::new(),
-            missing: None,
-            saved: None,
-            seen: None,
-            outputs: Found::new(),
-            configuration: None,
-            at: None,
-            state: PhantomData,
-        })
-    }
-
-    /// Loads this generation only: no other in its place, and none that comes later.
-    pub(crate) fn only_at(self, at: Option<u64>) -> CheckpointReader<T> {
-        CheckpointReader { at, ..self }
-    }
-
-    /// Sends its warnings to these destinations.
-    pub(crate) fn warning(self, warnings: Warnings) -> CheckpointReader<T> {
-        CheckpointReader { warnings, ..self }
+        Ok(CheckpointReader { reader: Reader::of::<T>(home, protection)?, state: PhantomData })
     }
 
     /// Loads the newest undamaged generation; `None` where there is none at all.
@@ -214,17 +162,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # Errors
     /// As [`Checkpointer::load`](crate::Checkpointer::load).
     pub fn load(&mut self) -> Result<Option<T>, Error> {
-        let loaded = self.load_boxed()?;
-        self.resolve_outputs();
-        match loaded {
-            Some(state) => Ok(Some(*state)),
-            None => Ok(None),
-        }
-    }
-
-    /// Like [`load`](CheckpointReader::load), without the state on the stack.
-    pub(crate) fn load_boxed(&mut self) -> Result<Option<Box<T>>, Error> {
-        self.load_with(ArrayPool::default)
+        let loaded = self.reader.load(&mut ArrayPool::default)?;
+        self.reader.resolve_outputs();
+        Ok(loaded.map(|state| *state))
     }
 
     /// Loads the newest undamaged generation into `state`. Returns false, with nothing changed,
@@ -233,146 +173,9 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # Errors
     /// As [`Checkpointer::load_into`](crate::Checkpointer::load_into).
     pub fn load_into(&mut self, state: &mut T) -> Result<bool, Error> {
-        let loaded = self.load_over(state)?;
-        self.resolve_outputs();
+        let loaded = self.reader.load_over(state)?;
+        self.reader.resolve_outputs();
         Ok(loaded.map(|loaded| *state = *loaded).is_some())
-    }
-
-    /// Finds the files of the outputs that were loaded. They stay as they are.
-    fn resolve_outputs(&mut self) {
-        outputs::resolve(&std::mem::take(&mut self.outputs), self.home.path());
-    }
-
-    /// The outputs of the state that was loaded last.
-    pub(crate) fn take_outputs(&mut self) -> Found {
-        std::mem::take(&mut self.outputs)
-    }
-
-    /// Loads the newest undamaged generation into the arrays of `state`, which are taken out of it.
-    pub(crate) fn load_over(&mut self, state: &mut T) -> Result<Option<Box<T>>, Error> {
-        self.load_with(|| {
-            let mut pool = ArrayPool::default();
-            state.lend_arrays(&mut pool);
-            pool
-        })
-    }
-
-    /// The state stays in its box: a large one would be on the stack once for each function on its
-    /// way.
-    fn load_with(&mut self, mut pool: impl FnMut() -> ArrayPool) -> Result<Option<Box<T>>, Error> {
-        let _warnings = self.warnings.enter();
-        let begun = Instant::now();
-        self.passed_over.clear();
-        if let Some(generation) = self.at {
-            let (loaded, container) =
-                self.read(generation, &mut pool).map_err(|error| self.explain(generation, error))?;
-            self.outputs = loaded.outputs;
-            self.report = Some(self.report_of(&container, begun, Vec::new(), loaded.differences));
-            return Ok(Some(loaded.state));
-        }
-        let Sought { found, newest, skipped } =
-            self.seek(|reader, generation| reader.read(generation, &mut pool))?;
-        if let Some((generation, (loaded, container))) = found {
-            self.check_age(Some(generation))?;
-            self.look_for_missing(newest);
-            self.outputs = loaded.outputs;
-            self.report = Some(self.report_of(&container, begun, skipped, loaded.differences));
-            return Ok(Some(loaded.state));
-        }
-        self.look_for_missing(newest);
-        self.check_age(None)?;
-        if !skipped.is_empty() {
-            warn(format!(
-                "no checkpoint in {} can be used, and those of changed inputs can be computed anew: the step starts \
-                 from its beginning",
-                self.path().display()
-            ));
-        }
-        self.passed_over = skipped;
-        Ok(None)
-    }
-
-    /// Reads the newest generation that can be used. Skips those that are damaged, and those that
-    /// were computed from changed inputs.
-    fn seek<R>(
-        &self,
-        mut read: impl FnMut(&CheckpointReader<T>, u64) -> Result<R, Error>,
-    ) -> Result<Sought<R>, Error> {
-        let mut skipped: Vec<Skipped> = Vec::new();
-        let mut generations = self.home.generations()?;
-        let mut newest = generations.last().copied();
-        let mut listings = 1;
-        while let Some(generation) = generations.pop() {
-            let error = match once_more(|| read(self, generation)) {
-                Ok(found) => return Ok(Sought { found: Some((generation, found)), newest, skipped }),
-                Err(error) => error,
-            };
-            // Where a lock was not to be had, a save may have written over the file meanwhile.
-            let may_be_gone = is_vanished(&error) || error.is_damage();
-            let is_gone = is_stale(&error) || may_be_gone && !self.home.has(generation);
-            if is_gone && listings < MOST_LISTINGS {
-                // Retention removed it after the directory was listed, so there is a newer one.
-                listings += 1;
-                generations = self.home.generations()?;
-                newest = generations.last().copied();
-                skipped.clear();
-                continue;
-            }
-            if !error.is_damage() && !matches!(error, Error::InputsChanged { .. }) {
-                return Err(error);
-            }
-            let next = if generations.is_empty() {
-                "and there is none before it"
-            } else {
-                "and the one before it is tried"
-            };
-            warn(format!("generation {generation} cannot be used, {next}: {error}"));
-            skipped.push(Skipped { generation, error });
-        }
-        // What was computed from inputs that are gone can be computed anew. So can the older states
-        // of the same step that are damaged.
-        if skipped.is_empty() {
-            self.check_rewound()?;
-        }
-        let is_changed = |skipped: &Skipped| matches!(skipped.error, Error::InputsChanged { .. });
-        if skipped.is_empty() || skipped.iter().any(is_changed) {
-            return Ok(Sought { found: None, newest, skipped });
-        }
-        Err(Error::NoneUsable { path: self.path().to_owned(), tried: skipped })
-    }
-
-    /// After a load: the generation that a better one must be newer than, where the load had to do
-    /// without a newer one, or found none. `None` where all is well.
-    pub(crate) fn lacks<R>(&self, loaded: &Result<Option<R>, Error>) -> Option<Option<u64>> {
-        match loaded {
-            Ok(None) | Err(Error::NoneUsable { .. }) => Some(None),
-            Ok(Some(_)) => {
-                let report = self.report.as_ref()?;
-                has_damaged(&report.skipped).then(|| Some(report.generation()))
-            }
-            Err(_) => None,
-        }
-    }
-
-    /// Refuses to take a directory for empty whose generations were all set aside.
-    pub(crate) fn check_rewound(&self) -> Result<(), Error> {
-        let rewound = self.home.rewound()?;
-        // They may have been brought back after the directory was listed.
-        match rewound.last() {
-            Some(newest) if self.home.generations()?.is_empty() => {
-                Err(Error::OnlyRewound { path: self.path().to_owned(), newest: *newest, rewound })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Refuses to load an older generation than the program allows.
-    pub(crate) fn check_age(&self, newest: Option<u64>) -> Result<(), Error> {
-        let expected = self.protection.least();
-        if newest.unwrap_or(0) >= expected {
-            return Ok(());
-        }
-        Err(Error::TooOld { path: self.path().to_owned(), found: newest, expected })
     }
 
     /// Loads one generation.
@@ -380,36 +183,15 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # Errors
     /// [`Error::NoSuchGeneration`], or the error of that generation.
     pub fn load_generation(&mut self, generation: u64) -> Result<T, Error> {
-        let state = self.load_one(generation)?;
-        self.resolve_outputs();
+        let state = self.reader.load_one(generation)?;
+        self.reader.resolve_outputs();
         Ok(state)
-    }
-
-    /// Like [`load_generation`](CheckpointReader::load_generation). The caller takes the outputs.
-    pub(crate) fn load_one(&mut self, generation: u64) -> Result<T, Error> {
-        let _warnings = self.warnings.enter();
-        let begun = Instant::now();
-        self.home.look()?;
-        let (loaded, container) = self
-            .read(generation, &mut ArrayPool::default)
-            .map_err(|error| self.explain(generation, error))?;
-        self.outputs = loaded.outputs;
-        self.report = Some(self.report_of(&container, begun, Vec::new(), loaded.differences));
-        Ok(*loaded.state)
     }
 
     /// Returns the report of the last load that found a generation.
     #[must_use]
     pub fn last_load(&self) -> Option<&LoadReport> {
-        self.report.as_ref()
-    }
-
-    /// The generations that the last load skipped, each with its error.
-    pub(crate) fn skipped(&self) -> &[Skipped] {
-        match &self.report {
-            Some(report) if self.passed_over.is_empty() => &report.skipped,
-            _ => &self.passed_over,
-        }
+        self.reader.last_load()
     }
 
     /// Returns the existing generations, oldest first.
@@ -417,15 +199,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # Errors
     /// Fails if the directory cannot be listed.
     pub fn generations(&self) -> Result<Vec<u64>, Error> {
-        let _warnings = self.warnings.enter();
-        let mut generations = self.home.generations()?;
-        if let Some(at) = self.at {
-            generations.extend(self.home.rewound()?);
-            generations.sort_unstable();
-            generations.dedup();
-            generations.retain(|generation| *generation == at);
-        }
-        Ok(generations)
+        self.reader.generations()
     }
 
     /// Returns the manifest of a generation: its time and author, its metadata, its schema.
@@ -433,28 +207,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// # Errors
     /// [`Error::NoSuchGeneration`], or the error of that generation.
     pub fn manifest(&self, generation: u64) -> Result<Manifest, Error> {
-        let _warnings = self.warnings.enter();
-        self.home.look()?;
-        self.manifest_as_listed(generation)
-    }
-
-    /// Returns the manifest of a generation of the last listing.
-    pub(crate) fn manifest_as_listed(&self, generation: u64) -> Result<Manifest, Error> {
-        Ok(self.container_as_listed(generation)?.manifest().clone())
-    }
-
-    /// Opens a generation of the last listing, for its manifest.
-    pub(crate) fn container_as_listed(&self, generation: u64) -> Result<Container, Error> {
-        once_more(|| self.container_in_few_reads(generation)).map_err(|error| self.explain(generation, error))
-    }
-
-    /// Opens a generation; elsewhere than in a directory, without the headers of its parts.
-    pub(crate) fn container_in_few_reads(&self, generation: u64) -> Result<Container, Error> {
-        // Elsewhere than in a directory, the headers of the parts are far away.
-        match self.home.files() {
-            Some(_) => self.container(generation),
-            None => self.container_without_headers(generation),
-        }
+        self.reader.manifest(generation)
     }
 
     /// Returns the best generation by a number in its metadata; `None` where none has that number.
@@ -464,263 +217,19 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// Fails if the directory cannot be listed, or a generation cannot be read for a passing
     /// reason.
     pub fn best(&self, metric: &Metric) -> Result<Option<u64>, Error> {
-        let _warnings = self.warnings.enter();
-        let mut values = Vec::new();
-        for generation in self.generations()? {
-            match self.manifest_as_listed(generation) {
-                Ok(manifest) => {
-                    let value = manifest.metadata().get(metric.name()).cloned();
-                    values.extend(value.map(|value| (generation, value)));
-                }
-                // The generation was removed after the directory was listed, or is damaged.
-                Err(Error::NoSuchGeneration { .. }) => {}
-                Err(error) if error.is_damage() && !error.is_unread() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(metric.ranked(values.iter().map(|(generation, value)| (*generation, value))).first().copied())
+        self.reader.best(metric)
     }
 
     /// Returns the absolute path of the checkpoint directory.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.home.path()
+        self.reader.path()
     }
-
-    /// True if a generation with that manifest was saved as a `T` with the present schema.
-    pub(crate) fn fits(&self, manifest: &Manifest) -> bool {
-        check_state::<T>(self.path(), &self.program, manifest).is_ok_and(|compared| compared.is_same_form())
-    }
-
-    /// The length of a generation's file, in bytes.
-    pub(crate) fn length(&self, generation: u64) -> io::Result<u64> {
-        Ok(self.home.open(generation)?.length())
-    }
-
-    /// Reads as the holder of the claim on the same place.
-    pub(crate) fn read_from(&mut self, home: Arc<dyn Home>) {
-        self.home = home;
-    }
-
-    /// The place, for the time after the run.
-    pub(crate) fn shared_home(&self) -> Arc<dyn Home> {
-        Arc::clone(&self.home)
-    }
-
-    pub(crate) fn home(&self) -> &dyn Home {
-        &*self.home
-    }
-
-    pub(crate) fn program(&self) -> Arc<Program> {
-        Arc::clone(&self.program)
-    }
-
-    /// The manifest of a new checkpoint, without its parts.
-    pub(crate) fn new_manifest(&self, generation: u64, metadata: Metadata) -> Manifest {
-        let manifest = Manifest::of::<T>(self.program.schema().clone(), generation, metadata);
-        Manifest { configuration: self.configuration.clone(), ..manifest }
-    }
-
-    /// Sets the configuration that new checkpoints get.
-    pub(crate) fn configured(self, configuration: Option<Config>) -> CheckpointReader<T> {
-        CheckpointReader { configuration, ..self }
-    }
-
-    /// The configuration that new checkpoints get.
-    pub(crate) fn configuration(&self) -> Option<&Config> {
-        self.configuration.as_ref()
-    }
-
-    /// The report of the last load, to be completed.
-    pub(crate) fn report_mut(&mut self) -> Option<&mut LoadReport> {
-        self.report.as_mut()
-    }
-
-    /// The forms in which a state is written.
-    pub(crate) fn forms(&self) -> &Forms {
-        self.program.forms()
-    }
-
-    /// The name of the state in messages.
-    pub(crate) fn name(&self) -> String {
-        name_of::<T>(self.program.schema())
-    }
-
-    fn report_of(
-        &self,
-        container: &Container,
-        begun: Instant,
-        skipped: Vec<Skipped>,
-        differences: Vec<Difference>,
-    ) -> LoadReport {
-        LoadReport {
-            path: self.path().to_owned(),
-            manifest: container.manifest().clone(),
-            bytes: container.length(),
-            duration: begun.elapsed(),
-            skipped,
-            missing: self.missing,
-            differences,
-            config_differences: Vec::new(),
-        }
-    }
-
-    /// Lists the existing generations in the error of a missing one.
-    fn explain(&self, generation: u64, error: Error) -> Error {
-        match self.home.generations() {
-            Ok(available)
-                if (is_vanished(&error) || error.is_damage()) && !available.contains(&generation) =>
-            {
-                Error::NoSuchGeneration { path: self.path().to_owned(), generation, available }
-            }
-            _ => error,
-        }
-    }
-
-    /// Opens a generation, and verifies everything but its parts.
-    pub(crate) fn container(&self, generation: u64) -> Result<Container, Error> {
-        let (path, source) = self.source(generation)?;
-        self.container_in(generation, &path, source)
-    }
-
-    /// Opens the file of a generation. Returns its path too.
-    fn source(&self, generation: u64) -> Result<(PathBuf, Box<dyn Source>), Error> {
-        // A branch may begin with one that is aside.
-        if self.at == Some(generation) {
-            return self.source_there_or_aside(generation);
-        }
-        self.home.check()?;
-        let path = self.home.location(generation);
-        let source = self.home.open(generation).map_err(|source| Error::io("open", &path, source))?;
-        Ok((path, source))
-    }
-
-    /// The same of a generation that is there or that a rewind set aside.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchGeneration`], which also names those that are aside.
-    fn source_there_or_aside(&self, generation: u64) -> Result<(PathBuf, Box<dyn Source>), Error> {
-        self.home.check()?;
-        let failed = |path: &Path, source: io::Error| Error::io("open", path, source);
-        match self.home.open(generation) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.home.open_rewound(generation).map_err(|error| {
-                    let rewound = self.home.rewound().unwrap_or_default();
-                    let mut available = self.home.generations().unwrap_or_default();
-                    available.extend(&rewound);
-                    available.sort_unstable();
-                    match error.kind() {
-                        io::ErrorKind::NotFound => {
-                            Error::NoSuchGeneration { path: self.path().to_owned(), generation, available }
-                        }
-                        _ => failed(self.path(), error),
-                    }
-                })
-            }
-            opened => {
-                let path = self.home.location(generation);
-                let source = opened.map_err(|source| failed(&path, source))?;
-                Ok((path, source))
-            }
-        }
-    }
-
-    /// Opens a generation that is there or that a rewind set aside, and reads all of it: nothing
-    /// newer will be there. Returns its path too.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchGeneration`], which also names those that are aside; the error of the
-    /// generation.
-    pub(crate) fn whole(&self, generation: u64) -> Result<(PathBuf, Container), Error> {
-        let (path, source) = self.source_there_or_aside(generation)?;
-        let container = self.container_in(generation, &path, source)?;
-        container.verify().map_err(|refusal| Error::refused(&path, refusal))?;
-        Ok((path, container))
-    }
-
-    fn container_in(
-        &self,
-        generation: u64,
-        path: &Path,
-        source: Box<dyn Source>,
-    ) -> Result<Container, Error> {
-        let source = self.protection.open(source);
-        let container = source.and_then(|source| Container::open(source, &self.protection.tag_keys()));
-        named(path, generation, container)
-    }
-
-    /// The manifest in another file of the place, if it can be read.
-    pub(crate) fn manifest_of_file(&self, name: &OsStr) -> Option<Manifest> {
-        let source = self.protection.open(self.home.files()?.open_file(name.to_str()?).ok()?).ok()?;
-        let container = Container::open(source, &self.protection.tag_keys()).ok()?;
-        Some(container.manifest().clone())
-    }
-
-    /// Reads a generation. Calls `pool` last.
-    pub(crate) fn read(
-        &self,
-        generation: u64,
-        pool: &mut dyn FnMut() -> ArrayPool,
-    ) -> Result<(Decoded<T>, Container), Error> {
-        let container = self.container(generation)?;
-        let path = self.home.location(generation);
-        check_inputs(&path, container.manifest())?;
-        let decoded = decode(&path, &self.program, &container, pool)?;
-        Ok((decoded, container))
-    }
-}
-
-/// Returns a container that was opened under the name of a generation, if it is that one.
-fn named(path: &Path, generation: u64, opened: Result<Container, Refusal>) -> Result<Container, Error> {
-    let container = opened.map_err(|refusal| Error::refused(path, refusal))?;
-    let found = container.manifest().generation();
-    if found != generation {
-        let why = format!("it is generation {found} under the name of generation {generation}");
-        return Err(Error::Damaged { path: path.to_owned(), part: "name".to_owned(), why });
-    }
-    Ok(container)
-}
-
-/// Refuses a state that was computed while its inputs changed.
-fn check_inputs(path: &Path, manifest: &Manifest) -> Result<(), Error> {
-    match stamp::mark_of(manifest) {
-        Some(changed) => Err(Error::InputsChanged { path: path.to_owned(), inputs: changed.to_string() }),
-        None => Ok(()),
-    }
-}
-
-/// The newest generation that can be used.
-struct Sought<R> {
-    /// Its number, and what was read of it; `None` if there is none.
-    found: Option<(u64, R)>,
-    /// The newest generation that exists.
-    newest: Option<u64>,
-    /// The newer ones that cannot be used.
-    skipped: Vec<Skipped>,
-}
-
-/// True if one of these was skipped because it is damaged.
-fn has_damaged(skipped: &[Skipped]) -> bool {
-    skipped.iter().any(|skipped| skipped.error.is_damage())
-}
-
-/// The number of times that a directory is listed again because its newest file is gone: a program
-/// may save faster than another reads, and a file server may continue to list removed files.
-const MOST_LISTINGS: u32 = 100;
-
-/// True if a file server reports that it removed the file while it was open, or in a cached
-/// listing.
-fn is_stale(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::StaleNetworkFileHandle)
-}
-
-fn is_vanished(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
 impl<T> fmt::Debug for CheckpointReader<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("CheckpointReader").field("home", &self.home).finish_non_exhaustive()
+        formatter.debug_struct("CheckpointReader").field("home", &self.reader.home).finish_non_exhaustive()
     }
 }
 

@@ -19,6 +19,11 @@ use crate::store::{Draft, Writer};
 /// The container of a save, on its way to a draft.
 pub(crate) type Output<'o, 'a> = ContainerWriter<BufWriter<&'o mut Sealed<ProgressWriter<'a>>>>;
 
+/// Writes the arrays of a state, and puts the bytes of its rest into a buffer; may complete the
+/// manifest. Returns the outputs that the state counts on.
+pub(crate) type Fill<'f> =
+    dyn FnMut(&mut Output<'_, '_>, &mut Vec<u8>, &mut Manifest) -> Result<Vec<Counted>, Failure> + 'f;
+
 /// The number of bytes between two reports of progress.
 const REPORT_EVERY: u64 = 8 << 20;
 
@@ -83,9 +88,8 @@ pub(crate) struct Order {
     pub(crate) stall: Option<Duration>,
 }
 
-/// Writes a container, and publishes it as the generation that its manifest names. `fill` writes
-/// the arrays, and puts the bytes of the rest of the state into `rest`; it may complete the
-/// manifest. It returns the outputs that the state counts on.
+/// Writes a container, and publishes it as the generation that its manifest names. `fill` puts the
+/// bytes of the rest of the state into `rest`.
 ///
 /// If the disk is full and the program wants it, room is made, and `fill` is called once more.
 pub(crate) fn save(
@@ -94,25 +98,26 @@ pub(crate) fn save(
     order: Order,
     context: &SaveContext,
     rest: &mut Vec<u8>,
-    mut fill: impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>, &mut Manifest) -> Result<Vec<Counted>, Failure>,
+    fill: &mut Fill<'_>,
 ) -> Result<Saved, Error> {
     let again = context.makes_room.then(|| order.clone());
     let place = writer.path().to_owned();
     let mut counts = Counts::default();
     let mut attempt = |writer: &mut Writer, order| {
-        let saved = write(writer, net, order, context, rest, &mut fill, &mut counts);
-        if saved.is_err() && std::mem::take(&mut counts.is_publishing) {
+        let saved = write(writer, net, order, context, rest, fill, &mut counts);
+        let may_exist = saved.is_err() && std::mem::take(&mut counts.is_publishing);
+        if may_exist {
             outputs::leave_open(&counts.counted);
         }
-        saved
+        (saved, may_exist)
     };
-    let mut outcome = attempt(writer, order);
-    // The full disk of an output gets no room from here.
+    let (mut outcome, may_exist) = attempt(writer, order);
+    // The full disk of an output gets no room from here. A generation that may exist has its number.
     let is_full = matches!(&outcome, Err(Error::NoSpace { path, .. }) if path.starts_with(&place));
-    if is_full && let Some(order) = again {
+    if is_full && !may_exist && let Some(order) = again {
         // Until the second attempt, no file goes back below what this save counts on.
         match make_room(writer, order.manifest.generation) {
-            Ok(true) => outcome = attempt(writer, order),
+            Ok(true) => (outcome, _) = attempt(writer, order),
             Ok(false) => {}
             Err(error) => outcome = Err(error),
         }
@@ -162,7 +167,7 @@ fn write(
     Order { mut manifest, begun, stall }: Order,
     context: &SaveContext,
     rest: &mut Vec<u8>,
-    fill: &mut impl FnMut(&mut Output<'_, '_>, &mut Vec<u8>, &mut Manifest) -> Result<Vec<Counted>, Failure>,
+    fill: &mut Fill<'_>,
     counts: &mut Counts,
 ) -> Result<Saved, Error> {
     let generation = manifest.generation;

@@ -452,7 +452,7 @@ fn run(Job { mut idle, order, context, held }: Job) -> Done {
     // Whatever a panic interrupts, the writer stays usable: a number may be used up, and a file
     // removes itself.
     let saved = caught(|| {
-        save::save(writer, net, order, &context, state, |output, _, _| {
+        save::save(writer, net, order, &context, state, &mut |output, _, _| {
             write(arrays, output).map(|()| outputs.clone())
         })
     })

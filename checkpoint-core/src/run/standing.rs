@@ -3,15 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
-use serde::Serialize;
-
-use crate::codec;
-use crate::codec::Forms;
+use crate::codec::{Encode, Forms};
 use crate::container::{self, Container, ContainerWriter, Manifest, Metadata, TagKey};
 use crate::outputs::{self, OfRun};
-use crate::run::reader::CheckpointReader;
+use crate::run::reader::Reader;
 use crate::run::stamp;
-use crate::state::Checkpoint;
 
 /// The properties of the save that a newest generation must have.
 pub(crate) struct Question<'a> {
@@ -27,9 +23,9 @@ pub(crate) struct Question<'a> {
 
 /// Returns the newest generation, if a restart would find exactly this state and metadata in it: it
 /// was read, and is undamaged. Any error on the way means no: then the state is saved.
-pub(crate) fn generation<T: Checkpoint, S: Serialize + ?Sized>(
-    (reader, outputs): (&CheckpointReader<T>, &Arc<OfRun>),
-    state: &S,
+pub(crate) fn generation(
+    (reader, outputs): (&Reader, &Arc<OfRun>),
+    encode: &mut Encode<'_>,
     question: &Question<'_>,
 ) -> Option<u64> {
     let newest = reader.generations().ok()?.pop()?;
@@ -41,7 +37,7 @@ pub(crate) fn generation<T: Checkpoint, S: Serialize + ?Sized>(
     if !fits(reader, container.manifest(), question) {
         return None;
     }
-    let (stands, mut counted) = outputs::saving(outputs, || has_bytes(state, reader.forms(), &container));
+    let (stands, mut counted) = outputs::saving(outputs, || has_bytes(encode, reader.forms(), &container));
     // An earlier run may have left them unsynced. The program may have gone back to this state,
     // too.
     let stands = stands && !outputs.has_lost() && outputs::sync_all(&mut counted).is_ok();
@@ -54,7 +50,7 @@ pub(crate) fn generation<T: Checkpoint, S: Serialize + ?Sized>(
 }
 
 /// True if a manifest equals that of a new save.
-fn fits<T: Checkpoint>(reader: &CheckpointReader<T>, found: &Manifest, question: &Question<'_>) -> bool {
+fn fits(reader: &Reader, found: &Manifest, question: &Question<'_>) -> bool {
     let Question { metadata, key, .. } = question;
     let tagged_with = found.authentication.as_ref().map(|authentication| &authentication.key);
     reader.fits(found)
@@ -71,16 +67,15 @@ fn fits<T: Checkpoint>(reader: &CheckpointReader<T>, found: &Manifest, question:
 ///
 /// A map or a set with a random order has another order after a load. Then this returns false: it
 /// is not known of any sequence that its order does not matter.
-fn has_bytes<S: Serialize + ?Sized>(state: &S, forms: &Forms, container: &Container) -> bool {
+fn has_bytes(encode: &mut Encode<'_>, forms: &Forms, container: &Container) -> bool {
     let mut rest = Vec::new();
     let mut sums = ContainerWriter::new(io::sink());
-    let encoded = codec::encode(state, forms, &mut rest, &mut sums);
+    let encoded = encode(forms, &mut rest, &mut sums);
     if encoded.is_err() || !sums.has_parts_of(&rest, container).unwrap_or(false) {
         return false;
     }
     drop(rest);
-    container::is_equal(container, |rest, arrays| codec::encode(state, forms, rest, arrays).map(drop))
-        .unwrap_or(false)
+    container::is_equal(container, |rest, arrays| encode(forms, rest, arrays).map(drop)).unwrap_or(false)
 }
 
 #[cfg(test)]

@@ -97,7 +97,9 @@ impl ExpectedSchema {
         }
         let ids = self.told.iter().map(|place| (*place, Key::Place(*place))).collect();
         let former = self.former.clone().into_iter().collect();
-        Program::elsewhere(self.schema.clone(), Told { ids, migrations, has_foreign_parts: true, former })
+        let (name, version) = (self.name.clone(), self.version);
+        let told = Told { name, version, ids, migrations, has_foreign_parts: true, former };
+        Program::elsewhere(self.schema.clone(), told)
     }
 }
 

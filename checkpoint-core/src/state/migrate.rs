@@ -55,6 +55,11 @@ impl Program {
     pub(crate) fn of<T: Checkpoint>() -> Program {
         let mut types = Types::default();
         let root = T::schema(&mut types);
+        Program::described((T::NAME, T::VERSION), root, types)
+    }
+
+    /// The program whose state has this name and version, from the description of its type.
+    fn described((name, version): (&str, u32), root: Type, mut types: Types) -> Program {
         let schema = Schema { root: root.clone(), types: types.definitions.clone() };
         let has_foreign_parts = types.has_foreign_parts;
         let mut migrations: HashMap<Key, Vec<Migration>> = HashMap::new();
@@ -78,7 +83,8 @@ impl Program {
         }
         let extended = Schema { root, types: types.definitions };
         let ids = types.defined.into_iter().map(|(place, id)| (place, Key::Type(id))).collect();
-        let told = Told { ids, migrations, has_foreign_parts, former: types.former };
+        let name = name.to_owned();
+        let told = Told { name, version, ids, migrations, has_foreign_parts, former: types.former };
         Program::new(schema, extended, told)
     }
 }

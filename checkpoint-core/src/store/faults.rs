@@ -867,6 +867,28 @@ fn room_is_made_only_beside_an_acknowledged_generation() {
 }
 
 #[test]
+fn a_save_that_meets_a_full_disk_is_not_in_its_own_way() {
+    const PLACES: usize = 40;
+    let mut failed = 0;
+    for place in 0..PLACES {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, disk) = (parent.path().join("run.ckpt"), FaultyDisk::default());
+        let builder = Checkpointer::<u64>::builder(&path).disk(Arc::new(disk.clone())).keep_last(2);
+        let mut checkpoints = builder.on_failed_save(OnFailedSave::go_on().make_room()).open().unwrap();
+        checkpoints.save(&1).unwrap();
+        checkpoints.save(&2).unwrap();
+        disk.plan(Some((place, Fault::Error(ENOSPC))));
+        let outcome = checkpoints.save(&3);
+        assert!(!matches!(outcome, Err(Error::NameTaken { .. })), "{place}: {outcome:?}");
+        failed += usize::from(outcome.is_err());
+        disk.plan(None);
+        let saved = checkpoints.save(&4).unwrap();
+        assert_eq!(CheckpointReader::<u64>::open(&path).unwrap().load().unwrap(), Some(4), "{saved:?}");
+    }
+    assert!(failed > 1);
+}
+
+#[test]
 fn a_pin_that_is_refused_keeps_nothing() {
     let (_parent, path, disk, checkpoints) = saved(File::New, Way::AtOnce);
     disk.plan(Some((2, Fault::Error(EIO))));

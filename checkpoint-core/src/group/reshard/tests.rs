@@ -66,7 +66,7 @@ fn file_of<T: Checkpoint>(state: &T, compression: Option<Compression>) -> Vec<u8
     let (mut file, mut rest) = (Vec::new(), Vec::new());
     let mut writer = ContainerWriter::new(&mut file).compressed(compression.unwrap_or_default()).unwrap();
     let observed = codec::encode(state, program.forms(), &mut rest, &mut writer).unwrap();
-    let mut manifest = Manifest::of::<T>(program.schema().clone(), 1, Metadata::new());
+    let mut manifest = Manifest::of(&program, 1, Metadata::new());
     manifest.complete(&observed);
     writer.finish(&rest, manifest).unwrap();
     file

@@ -17,7 +17,7 @@ use crate::pipeline::produced::compare;
 use crate::pipeline::report::{Outcome, Reason, StepEvent};
 use crate::pipeline::{boot, requests};
 use crate::run::checkpointer::Checkpointer;
-use crate::run::reader::CheckpointReader;
+use crate::run::reader::Reader;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
 use crate::store::{Claiming, Directory, Guard, Home as _, WithinGuard};
@@ -291,7 +291,7 @@ impl Step<'_> {
         if version.record.unsynced.as_ref().is_none_or(|boot| Some(boot) == boot::current().as_ref()) {
             return Ok(None);
         }
-        let reader = CheckpointReader::<T>::new(Arc::new(self.outputs()), self.protection())?;
+        let reader = Reader::of::<T>(Arc::new(self.outputs()), self.protection())?;
         match reader.whole(version.number).map(drop) {
             Ok(()) => Ok(None),
             Err(error) if output::is_broken(&error) || matches!(error, Error::Io { .. }) => Ok(Some(error)),

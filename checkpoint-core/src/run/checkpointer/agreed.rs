@@ -1,6 +1,7 @@
 //! The decisions of a [`Checkpointer`] one by one, for programs whose processes agree on them by
 //! communication of their own.
 
+use crate::codec::encoder;
 use crate::container::{IntoMetadata, Metadata};
 use crate::error::Error;
 use crate::outcome::{Decision, SaveReason, StopReason};
@@ -42,7 +43,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// The error of a background save that has failed meanwhile, unless
     /// [`on_failed_save`](crate::Builder::on_failed_save) tolerates it.
     pub fn due(&mut self) -> Result<Option<SaveReason>, Error> {
-        Ok(match self.turn()? {
+        Ok(match self.inner.turn()? {
             Turn::Save(reason) => Some(reason),
             Turn::Pass(_) => None,
         })
@@ -54,7 +55,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`save_if_due`](Checkpointer::save_if_due).
     pub fn save_because(&mut self, reason: SaveReason, state: &T) -> Result<Decision, Error> {
-        self.made_because(reason, state, Metadata::new())
+        self.inner.made_because(reason, &mut encoder(state), Metadata::new())
     }
 
     /// Like [`save_because`](Checkpointer::save_because), with metadata.
@@ -67,7 +68,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         state: &T,
         metadata: impl IntoMetadata,
     ) -> Result<Decision, Error> {
-        self.made_because(reason, state, metadata.into_metadata())
+        self.inner.made_because(reason, &mut encoder(state), metadata.into_metadata())
     }
 
     /// Stops for a reason that another process has: from now on,
@@ -90,7 +91,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # }
     /// ```
     pub fn stop(&mut self, reason: StopReason) {
-        self.saver.run.stop(reason);
+        self.inner.saver.run.stop(reason);
     }
 
     /// Removes all generations after this one, so that every later load takes it or an older one.
@@ -130,26 +131,26 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// first. [`Error::InvalidSetting`] where an earlier run sent one of them to a mirror, and this
     /// one has none, or another one: a start with it would take it from there.
     pub fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
-        let _warnings = self.saver.run.warnings.enter();
-        self.saver.writer()?;
-        let lengths = self.reader.check_outputs(generation, &self.outputs)?;
+        let _warnings = self.inner.saver.run.warnings.enter();
+        self.inner.saver.writer()?;
+        let lengths = self.inner.reader.check_outputs(generation, &self.inner.outputs)?;
         // A restart would take it from the mirror otherwise.
-        let mirroring = self.saver.run.mirroring();
+        let mirroring = self.inner.saver.run.mirroring();
         refuse_mirrored_after(self.path(), generation, mirroring.map(Mirroring::path))?;
         if let Some(mirroring) = mirroring {
             mirroring.discard_newer(generation)?;
         }
-        let discarded = self.saver.writer()?.discard_newer(generation);
+        let discarded = self.inner.saver.writer()?.discard_newer(generation);
         if discarded.is_err()
-            && let Some((writer, Some(mirroring))) = self.saver.settled_writer_and_mirror()
+            && let Some((writer, Some(mirroring))) = self.inner.saver.settled_writer_and_mirror()
             && let Some(newest) = writer.newest()
         {
             // What the directory still has is mirrored again.
             mirroring.shared().saved(newest);
         }
         discarded?;
-        self.outputs.now_ends_at(generation, lengths);
-        self.saver.run.discarded(generation);
+        self.inner.outputs.now_ends_at(generation, lengths);
+        self.inner.saver.run.discarded(generation);
         tracing::info!(path = %self.path().display(), generation, "all newer generations are removed");
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::base::panics::caught;
 use crate::base::warnings::{Held, Warnings, warn};
+use crate::codec::{Encode, encoder};
 use crate::container::Metadata;
 use crate::error::Error;
 use crate::outcome::{SaveReason, Saved, StopReason};
@@ -173,7 +174,7 @@ impl<L: Locked> Autosaver<L> {
     where
         L::State: Send,
     {
-        if !checkpoints.saver.run.goes_by_time() {
+        if !checkpoints.inner.saver.run.goes_by_time() {
             return Err(Error::InvalidSetting {
                 setting: "the schedule of an `Autosaver`".to_owned(),
                 why: "it counts steps, and the thread that saves knows only of time: use `every`, `overhead`, \
@@ -182,7 +183,7 @@ impl<L: Locked> Autosaver<L> {
         }
         let path = checkpoints.path().to_owned();
         let warnings = checkpoints.warnings().clone();
-        let observer = Mutex::new(Some(Box::new(checkpoints.saver.run.observer(&path))));
+        let observer = Mutex::new(Some(Box::new(checkpoints.inner.saver.run.observer(&path))));
         let shared = Arc::new(Shared { status: Mutex::default(), observer });
         let (goes_on, end) = channel();
         let (saved, told) = (Arc::clone(&state), Arc::clone(&shared));
@@ -191,7 +192,7 @@ impl<L: Locked> Autosaver<L> {
             let mut progress = StopSave::default();
             while end.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
                 let turn = caught(|| checkpoints.autosave(&*saved, &told, &mut progress));
-                let name = || checkpoints.reader.name();
+                let name = || checkpoints.inner.reader.name();
                 let turn = turn.unwrap_or_else(|message| Err(Error::Panicked { name: name(), message }));
                 if let Err(error) = turn {
                     let _warnings = checkpoints.warnings().enter();
@@ -252,7 +253,7 @@ impl<L: Locked> Autosaver<L> {
         // The thread may not have heard of a reason to stop that the program was told.
         let stop = self.shared.status().stop.clone();
         if let Some(reason) = stop {
-            checkpoints.saver.run.stop(reason);
+            checkpoints.inner.saver.run.stop(reason);
         }
         let finished = checkpoints.finish_locked(&*self.state)?;
         match self.shared.status().error.take() {
@@ -313,25 +314,25 @@ impl<T: Checkpoint> Checkpointer<T> {
         shared: &Shared,
         stop_save: &mut StopSave,
     ) -> Result<(), Error> {
-        let _warnings = self.saver.run.warnings.clone();
+        let _warnings = self.inner.saver.run.warnings.clone();
         let _warnings = _warnings.enter();
         let known = shared.status().stop.clone();
         if let Some(reason) = known {
-            self.saver.run.stop(reason);
+            self.inner.saver.run.stop(reason);
         }
-        let stop = self.saver.run.should_stop().cloned().map(|reason| shared.stop(reason));
+        let stop = self.inner.saver.run.should_stop().cloned().map(|reason| shared.stop(reason));
         if let Some(observer) = &mut *lock(&shared.observer) {
-            self.saver.run.inform(observer);
+            self.inner.saver.run.inform(observer);
         }
-        if self.saver.is_busy() {
+        if self.inner.saver.is_busy() {
             return Ok(());
         }
         let was_for_stop = std::mem::take(&mut stop_save.runs);
-        if let Some(saved) = self.saver.outcome()?.0 {
+        if let Some(saved) = self.inner.saver.outcome()?.0 {
             stop_save.is_done |= was_for_stop;
             shared.status().saved = Some(saved);
         }
-        let (due, ..) = self.saver.run.paced(1);
+        let (due, ..) = self.inner.saver.run.paced(1);
         let reason = match (stop, due) {
             (Some(stop), _) if !stop_save.was_tried => SaveReason::Stopping(stop),
             // It failed. It is tried again after the time that the schedule has for that.
@@ -351,12 +352,15 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// The save was not begun, and the failure is not tolerated.
     fn begin_locked<L: Locked<State = T>>(&mut self, reason: &SaveReason, state: &L) -> Result<(), Error> {
         let path = self.path().to_owned();
-        let lend = |copy: &mut dyn FnMut(&T)| state.with(|state| copy(state)).ok_or(Error::Poisoned { path });
-        match self.begin_save_from(reason, Waits::ForTheCopy, lend, Metadata::new()) {
+        let lend = &mut |copy: &mut dyn FnMut(&mut Encode<'_>)| {
+            let lent = state.with(|state| copy(&mut encoder(state)));
+            lent.ok_or_else(|| Error::Poisoned { path: path.clone() })
+        };
+        match self.inner.begin_save_from(reason, Waits::ForTheCopy, lend, Metadata::new()) {
             Ok(_) => Ok(()),
             Err(not_begun) => {
                 // The schedule may not know of it.
-                self.saver.run.put_off();
+                self.inner.saver.run.put_off();
                 match not_begun.outcome {
                     SaveOutcome::Tolerated(_) => Ok(()),
                     SaveOutcome::Durable | SaveOutcome::Failed => Err(not_begun.error),
@@ -367,22 +371,23 @@ impl<T: Checkpoint> Checkpointer<T> {
 
     /// Saves a locked state unless the newest generation has it, and ends the run.
     fn finish_locked<L: Locked<State = T>>(mut self, state: &L) -> Result<Finished, Error> {
-        self.saver.run.check_process()?;
-        let before = self.saver.outcome().map(drop);
-        self.list_newer();
+        self.inner.saver.run.check_process()?;
+        let before = self.inner.saver.outcome().map(drop);
+        self.inner.list_newer();
         // The state's own code must not poison the lock of the program by a panic.
         let held = Held::begin();
-        let stands =
-            state.with(|state| catch_unwind(AssertUnwindSafe(|| self.stands(state, &Metadata::new()))));
+        let stands = state.with(|state| {
+            catch_unwind(AssertUnwindSafe(|| self.inner.stands(&mut encoder(state), &Metadata::new())))
+        });
         drop(held);
         let stands = stands.ok_or_else(|| Error::Poisoned { path: self.path().to_owned() })?;
         let saved = if stands.unwrap_or_else(|panic| resume_unwind(panic)) {
             None
         } else {
             self.begin_locked(&SaveReason::Finishing, state)?;
-            self.saver.outcome()?.0
+            self.inner.saver.outcome()?.0
         };
-        let finished = self.ended(saved);
+        let finished = self.inner.ended(saved);
         before.map(|()| finished)
     }
 }

@@ -3,16 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
-use serde::Serialize;
-
 use crate::base::panics::message;
 use crate::base::warnings::Held;
-use crate::codec::{self, Observed};
+use crate::codec::{Encode, Observed, encoder};
 use crate::container::{IntoMetadata, Metadata};
 use crate::error::Error;
 use crate::outcome::{SaveReason, SaveStarted, Saved};
 use crate::outputs;
-use crate::run::checkpointer::Checkpointer;
+use crate::run::checkpointer::{Checkpointer, Inner};
 use crate::run::lifecycle::SaveOutcome;
 use crate::run::save::Failure;
 use crate::state::Checkpoint;
@@ -59,8 +57,9 @@ impl<T: Checkpoint> Checkpointer<T> {
         state: &T,
         metadata: impl IntoMetadata,
     ) -> Result<SaveStarted, Error> {
-        self.saver.run.check_process()?;
-        self.begin_save(&SaveReason::Asked, Waits::Here, state, metadata.into_metadata())
+        self.inner.saver.run.check_process()?;
+        self.inner
+            .begin_save(&SaveReason::Asked, Waits::Here, &mut encoder(state), metadata.into_metadata())
             .map_err(|not_begun| not_begun.error)
     }
 
@@ -84,20 +83,32 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # }
     /// ```
     pub fn is_saving(&mut self) -> bool {
-        let _warnings = self.saver.run.warnings.enter();
+        let _warnings = self.inner.saver.run.warnings.enter();
         // A forked process does not have the thread that saves.
-        self.saver.is_busy() && self.saver.run.has_process_number()
+        self.inner.saver.is_busy() && self.inner.saver.run.has_process_number()
     }
 
-    pub(super) fn begin_save<S: Serialize + ?Sized>(
+    /// Waits for the save that runs in the background, and returns its outcome. `None` where there
+    /// is no save whose outcome is not known yet.
+    ///
+    /// # Errors
+    /// The error of the save. Earlier checkpoints are untouched.
+    pub fn wait(&mut self) -> Result<Option<Saved>, Error> {
+        let _warnings = self.inner.saver.run.warnings.enter();
+        self.inner.saver.wait()
+    }
+}
+
+impl Inner {
+    pub(super) fn begin_save(
         &mut self,
         reason: &SaveReason,
         waits: Waits,
-        state: &S,
+        encode: &mut Encode<'_>,
         metadata: Metadata,
     ) -> Result<SaveStarted, Box<NotBegun>> {
-        let lend = |copy: &mut dyn FnMut(&S)| {
-            copy(state);
+        let lend = &mut |copy: &mut dyn FnMut(&mut Encode<'_>)| {
+            copy(encode);
             Ok(())
         };
         self.begin_save_from(reason, waits, lend, metadata)
@@ -105,11 +116,11 @@ impl<T: Checkpoint> Checkpointer<T> {
 
     /// Begins a save of a state that `lend` gives for the time of the copy, such as under its lock.
     /// No callback runs meanwhile, and no panic goes through `lend`.
-    pub(super) fn begin_save_from<S: Serialize + ?Sized>(
+    pub(super) fn begin_save_from(
         &mut self,
         reason: &SaveReason,
         waits: Waits,
-        lend: impl FnOnce(&mut dyn FnMut(&S)) -> Result<(), Error>,
+        lend: &mut dyn FnMut(&mut dyn FnMut(&mut Encode<'_>)) -> Result<(), Error>,
         metadata: Metadata,
     ) -> Result<SaveStarted, Box<NotBegun>> {
         let _warnings = self.saver.run.warnings.enter();
@@ -122,7 +133,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         let mut panic = None;
         // The state may be behind a lock, which a callback may want.
         let held = Held::begin();
-        let lent = lend(&mut |state| {
+        let lent = lend(&mut |encode| {
             if waits == Waits::ForTheCopy {
                 begun = Instant::now();
             }
@@ -130,7 +141,7 @@ impl<T: Checkpoint> Checkpointer<T> {
                 let mut bytes = std::mem::take(&mut staging.state);
                 bytes.clear();
                 let (encoded, counted) =
-                    outputs::saving(outputs, || codec::encode(state, reader.forms(), &mut bytes, staging));
+                    outputs::saving(outputs, || encode(reader.forms(), &mut bytes, staging));
                 // Those of a state that is not saved are not kept open.
                 (staging.state, staging.outputs) =
                     (bytes, counted.into_iter().filter(|_| encoded.is_ok()).collect());
@@ -166,16 +177,6 @@ impl<T: Checkpoint> Checkpointer<T> {
                 panic.map_or_else(|| Err(Box::new(NotBegun { error, outcome })), |panic| resume_unwind(panic))
             }
         }
-    }
-
-    /// Waits for the save that runs in the background, and returns its outcome. `None` where there
-    /// is no save whose outcome is not known yet.
-    ///
-    /// # Errors
-    /// The error of the save. Earlier checkpoints are untouched.
-    pub fn wait(&mut self) -> Result<Option<Saved>, Error> {
-        let _warnings = self.saver.run.warnings.enter();
-        self.saver.wait()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The parts of `save_if_due` for programs whose state is not at hand: the question alone, numbers
 //! that the program counts, and a state that is made for the save.
 
+use crate::codec::encoder;
 use crate::container::Metadata;
 use crate::error::Error;
 use crate::outcome::Decision;
@@ -29,7 +30,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # }
     /// ```
     pub fn count(&mut self, name: &str, value: u64) {
-        self.saver.run.count(name, value);
+        self.inner.saver.run.count(name, value);
     }
 
     /// Returns true if [`save_if_due`](Checkpointer::save_if_due) would save now. Ask it before
@@ -62,8 +63,8 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// [`Error::InvalidSetting`] if the schedule goes by a number that the program does not
     /// [`count`](Checkpointer::count).
     pub fn is_due(&mut self) -> Result<bool, Error> {
-        let _warnings = self.saver.run.warnings.enter();
-        self.saver.is_due()
+        let _warnings = self.inner.saver.run.warnings.enter();
+        self.inner.saver.is_due()
     }
 
     /// Like [`save_if_due`](Checkpointer::save_if_due), for a state that exists only for the save:
@@ -95,8 +96,8 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`save_if_due`](Checkpointer::save_if_due).
     pub fn save_if_due_from(&mut self, state: impl FnOnce() -> T) -> Result<Decision, Error> {
-        match self.turn()? {
-            Turn::Save(reason) => self.made_because(reason, &state(), Metadata::new()),
+        match self.inner.turn()? {
+            Turn::Save(reason) => self.inner.made_because(reason, &mut encoder(&state()), Metadata::new()),
             Turn::Pass(decision) => Ok(decision),
         }
     }

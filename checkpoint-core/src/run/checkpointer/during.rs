@@ -5,10 +5,12 @@ use std::thread;
 use std::time::Instant;
 
 use crate::base::panics::message;
+use crate::codec::encoder;
 use crate::container::{IntoMetadata, Metadata};
 use crate::error::Error;
 use crate::outcome::{Decision, SaveReason, Saved};
-use crate::run::checkpointer::{Checkpointer, Turn, fill};
+use crate::run::checkpointer::inner::fill;
+use crate::run::checkpointer::{Checkpointer, Turn};
 use crate::run::lifecycle::SaveOutcome;
 use crate::run::save::{self, Order};
 use crate::state::Checkpoint;
@@ -64,7 +66,7 @@ impl<T: Checkpoint + Sync> Checkpointer<T> {
         metadata: impl IntoMetadata,
         work: impl FnOnce() -> R,
     ) -> Result<(Saved, R), Error> {
-        let _warnings = self.saver.run.warnings.enter();
+        let _warnings = self.inner.saver.run.warnings.enter();
         let (saved, _, value) = self.made_while(&SaveReason::Asked, state, metadata.into_metadata(), work)?;
         Ok((saved?, value))
     }
@@ -99,11 +101,11 @@ impl<T: Checkpoint + Sync> Checkpointer<T> {
         state: &T,
         work: impl FnOnce() -> R,
     ) -> Result<(Decision, R), Error> {
-        let reason = match self.turn()? {
+        let reason = match self.inner.turn()? {
             Turn::Save(reason) => reason,
             Turn::Pass(decision) => return Ok((decision, work())),
         };
-        let _warnings = self.saver.run.warnings.enter();
+        let _warnings = self.inner.saver.run.warnings.enter();
         match self.made_while(&reason, state, Metadata::new(), work)? {
             (_, SaveOutcome::Tolerated(decision), value) => Ok((decision, value)),
             (saved, _, value) => Ok((Decision::Saved { saved: saved?, reason }, value)),
@@ -121,20 +123,20 @@ impl<T: Checkpoint + Sync> Checkpointer<T> {
         metadata: Metadata,
         work: impl FnOnce() -> R,
     ) -> Result<(Result<Saved, Error>, SaveOutcome, R), Error> {
-        self.warn_of_unloaded();
+        self.inner.warn_of_unloaded();
         let begun = Instant::now();
-        let manifest = self.started(reason, metadata)?;
+        let manifest = self.inner.started(reason, metadata)?;
         let generation = manifest.generation;
-        let context = self.saver.run.save_context();
-        let (reader, outputs, buffer) = (&self.reader, &self.outputs, &mut self.buffer);
-        let (writer, net) = self.saver.writer_and_net()?;
+        let context = self.inner.saver.run.save_context();
+        let (reader, outputs, buffer) = (&self.inner.reader, &self.inner.outputs, &mut self.inner.buffer);
+        let (writer, net) = self.inner.saver.writer_and_net()?;
         let order = Order { manifest, begun, stall: None };
         // Code of the state runs in there.
         let mut save = || {
             let _warnings = context.warnings.enter();
             let save = || {
-                save::save(writer, net, order.clone(), &context, buffer, |output, buffer, manifest| {
-                    fill((reader, outputs), state, output, buffer, manifest)
+                save::save(writer, net, order.clone(), &context, buffer, &mut |output, buffer, manifest| {
+                    fill((reader, outputs), &mut encoder(state), output, buffer, manifest)
                 })
             };
             catch_unwind(AssertUnwindSafe(save))
@@ -163,7 +165,7 @@ impl<T: Checkpoint + Sync> Checkpointer<T> {
         if let Ok(saved) = &mut saved {
             saved.stall = begun.elapsed().saturating_sub(took);
         }
-        let outcome = self.saver.run.saved(begun, generation, reason, saved.as_ref());
+        let outcome = self.inner.saver.run.saved(begun, generation, reason, saved.as_ref());
         match (value, panic) {
             (Ok(value), None) => Ok((saved, outcome, value)),
             (Err(panic), _) | (Ok(_), Some(panic)) => resume_unwind(panic),

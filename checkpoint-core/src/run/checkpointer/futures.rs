@@ -87,7 +87,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         let (ending_there, work_there) = (Arc::clone(&ending), Arc::clone(&work));
         let finish = move |ending: &Mutex<Ending>, work: &Mutex<Option<(Checkpointer<T>, T)>>| {
             let Some((checkpoints, state)) = lock(work).take() else { return };
-            let name = checkpoints.reader.name();
+            let name = checkpoints.inner.reader.name();
             let finished = caught(|| checkpoints.finish(&state));
             let finished = finished.unwrap_or_else(|message| Err(Error::Panicked { name, message }));
             // The state is dropped first: that is code of the program.
@@ -122,7 +122,7 @@ impl<T: Checkpoint> Future for Stopped<'_, T> {
         if let Some(reason) = checkpoints.should_stop() {
             return Poll::Ready(reason.clone());
         }
-        checkpoints.saver.run.ticker.wake_later(context.waker());
+        checkpoints.inner.saver.run.ticker.wake_later(context.waker());
         Poll::Pending
     }
 }
@@ -139,7 +139,7 @@ impl<T: Checkpoint> Future for Saving<'_, T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let checkpoints = &mut *self.get_mut().checkpoints;
         if checkpoints.is_saving() {
-            checkpoints.saver.wake_when_done(context.waker());
+            checkpoints.inner.saver.wake_when_done(context.waker());
             // It may have ended before the thread knew of the task.
             if checkpoints.is_saving() {
                 return Poll::Pending;

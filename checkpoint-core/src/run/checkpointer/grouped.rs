@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use crate::codec::encoder;
 use crate::container::Metadata;
 use crate::error::Error;
 use crate::outcome::{LoadReport, SaveReason, Saved};
 use crate::run::checkpointer::background::Waits;
 use crate::run::checkpointer::{Checkpointer, Written};
 use crate::run::lifecycle::SaveOutcome;
-use crate::run::reader::CheckpointReader;
+use crate::run::reader::Reader;
 use crate::run::saver::Saver;
 use crate::run::standing::{self, Question};
 use crate::state::Checkpoint;
@@ -27,13 +28,13 @@ pub(crate) struct Cost {
 
 impl<T: Checkpoint> Checkpointer<T> {
     /// The reader and the saver.
-    pub(crate) fn halves(&mut self) -> (&mut CheckpointReader<T>, &mut Saver) {
-        (&mut self.reader, &mut self.saver)
+    pub(crate) fn halves(&mut self) -> (&mut Reader, &mut Saver) {
+        (&mut self.inner.reader, &mut self.inner.saver)
     }
 
     /// The reader.
-    pub(crate) fn reader(&self) -> &CheckpointReader<T> {
-        &self.reader
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.inner.reader
     }
 
     /// Writes the part of a member, and tells nothing to the run.
@@ -46,7 +47,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         state: &T,
         metadata: Metadata,
     ) -> Result<Written, Error> {
-        self.written_now(Instant::now(), reason, state, metadata)
+        self.inner.written_now(Instant::now(), reason, &mut encoder(state), metadata)
     }
 
     /// Copies the part of a member, to write it in the background once it is
@@ -60,7 +61,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         state: &T,
         metadata: Metadata,
     ) -> Result<Duration, Error> {
-        let begun = self.begin_save(reason, Waits::ForAllMembers, state, metadata);
+        let begun = self.inner.begin_save(reason, Waits::ForAllMembers, &mut encoder(state), metadata);
         begun.map(|started| started.stall).map_err(|not_begun| not_begun.error)
     }
 
@@ -75,32 +76,34 @@ impl<T: Checkpoint> Checkpointer<T> {
         table: &T,
         metadata: Metadata,
     ) -> Result<(Result<Saved, Error>, SaveOutcome), Error> {
-        self.warn_of_unloaded();
-        let (generation, saved, _) = self.written_now(cost.begun, reason, table, metadata)?;
+        self.inner.warn_of_unloaded();
+        let (generation, saved, _) =
+            self.inner.written_now(cost.begun, reason, &mut encoder(table), metadata)?;
         let saved = saved.map(|saved| Saved {
             bytes: saved.bytes.saturating_add(cost.bytes),
             written: saved.written.saturating_add(cost.written),
             stall: cost.stall.unwrap_or(saved.stall),
             ..saved
         });
-        let outcome = self.saver.run.saved(cost.begun, generation, reason, saved.as_ref());
+        let outcome = self.inner.saver.run.saved(cost.begun, generation, reason, saved.as_ref());
         Ok((saved, outcome))
     }
 
     /// Records a load of the group in the history.
     pub(crate) fn restarted(&mut self, report: &LoadReport) {
-        self.unloaded = None;
-        self.saver.run.restarted(report);
+        self.inner.unloaded = None;
+        self.inner.saver.run.restarted(report);
     }
 
     /// True if the newest generation is this one, has this state and metadata, and is durable.
     pub(crate) fn stands_as(&mut self, generation: u64, state: &T, metadata: &Metadata) -> bool {
-        let Some(writer) = self.saver.settled_writer() else { return false };
+        let Some(writer) = self.inner.saver.settled_writer() else { return false };
         let (protection, saved) = (writer.protection(), writer.saved());
         let (key, is_encrypted) = (protection.tag_key(), protection.encrypts());
         let is_ours = saved == Some(generation);
         let question = Question { metadata, key: key.as_ref(), is_encrypted, is_ours };
-        standing::generation((&self.reader, &self.outputs), state, &question) == Some(generation)
+        standing::generation((&self.inner.reader, &self.inner.outputs), &mut encoder(state), &question)
+            == Some(generation)
             && writer.keep_for_good(generation)
     }
 }

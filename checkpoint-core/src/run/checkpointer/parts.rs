@@ -1,6 +1,7 @@
 //! Saves of a state whose parts are in several places: a struct of references is saved in its
 //! stead.
 
+use crate::codec::encoder;
 use crate::container::{IntoMetadata, Metadata};
 use crate::error::Error;
 use crate::outcome::{Decision, SaveReason, Saved};
@@ -54,7 +55,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         parts: &P,
         metadata: impl IntoMetadata,
     ) -> Result<Saved, Error> {
-        self.save_now(&SaveReason::Asked, parts, metadata.into_metadata())
+        self.inner.save_now(&SaveReason::Asked, &mut encoder(parts), metadata.into_metadata())
     }
 
     /// Like [`save_if_due`](Checkpointer::save_if_due), for parts that are in several places.
@@ -65,8 +66,8 @@ impl<T: Checkpoint> Checkpointer<T> {
         &mut self,
         parts: &P,
     ) -> Result<Decision, Error> {
-        match self.turn()? {
-            Turn::Save(reason) => self.made_because(reason, parts, Metadata::new()),
+        match self.inner.turn()? {
+            Turn::Save(reason) => self.inner.made_because(reason, &mut encoder(parts), Metadata::new()),
             Turn::Pass(decision) => Ok(decision),
         }
     }
@@ -75,7 +76,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// As [`finish`](Checkpointer::finish).
-    pub fn finish_parts<P: Borrowed<Owned = T> + ?Sized>(self, parts: &P) -> Result<Finished, Error> {
-        self.finish_now(parts, Metadata::new())
+    pub fn finish_parts<P: Borrowed<Owned = T> + ?Sized>(mut self, parts: &P) -> Result<Finished, Error> {
+        self.inner.finish(&mut encoder(parts), Metadata::new())
     }
 }

@@ -57,17 +57,17 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// [`Appended`]: crate::Appended
     pub fn rewind(&mut self, generation: u64) -> Result<Rewound, Error> {
-        let _warnings = self.saver.run.warnings.enter();
-        self.saver.writer()?;
-        let has_mirror = self.saver.run.mirroring().is_some();
-        let lengths = self.reader.check_rewind(generation, has_mirror, &self.outputs)?;
-        let rewound = self.saver.writer()?.rewind(generation, false)?;
-        if let Some(writer) = self.saver.settled_writer() {
-            self.reader.note_metrics(writer)?;
+        let _warnings = self.inner.saver.run.warnings.enter();
+        self.inner.saver.writer()?;
+        let has_mirror = self.inner.saver.run.mirroring().is_some();
+        let lengths = self.inner.reader.check_rewind(generation, has_mirror, &self.inner.outputs)?;
+        let rewound = self.inner.saver.writer()?.rewind(generation, false)?;
+        if let Some(writer) = self.inner.saver.settled_writer() {
+            self.inner.reader.note_metrics(writer)?;
         }
-        self.outputs.went_back(generation, lengths);
-        self.saver.run.rewound(&rewound);
-        self.unloaded = self.unloaded.map(|_| generation);
+        self.inner.outputs.went_back(generation, lengths);
+        self.inner.saver.run.rewound(&rewound);
+        self.inner.unloaded = self.inner.unloaded.map(|_| generation);
         Ok(rewound)
     }
 }

@@ -52,6 +52,30 @@ fn a_file_that_cannot_be_read_once_is_read_again() {
 }
 
 #[test]
+fn the_best_is_kept_although_the_start_could_not_read_it() {
+    let (_parent, path) = nowhere();
+    let disk = FaultyDisk::default();
+    let builder = Checkpointer::<u64>::builder(&path).disk(Arc::new(disk.clone())).keep_last(1);
+    let builder = builder.keep_best(Metric::lowest("loss"), 1);
+    let save = |checkpoints: &mut Checkpointer<u64>, loss: f64| {
+        checkpoints.save_with(&7, Metadata::new().with("loss", loss)).unwrap().generation
+    };
+    let mut checkpoints = builder.clone().open().unwrap();
+    let saved: Vec<u64> = [3.0, 1.0, 2.0].map(|loss| save(&mut checkpoints, loss)).into();
+    assert_eq!(checkpoints.generations().unwrap(), [saved[1], saved[2]]);
+    drop(checkpoints);
+
+    disk.be_unread(&name(saved[1]), ALWAYS);
+    let mut checkpoints = builder.open().unwrap();
+    checkpoints.load().unwrap();
+    disk.be_unread(&name(saved[1]), 0);
+    for loss in [4.0, 5.0, 6.0, 7.0] {
+        save(&mut checkpoints, loss);
+    }
+    assert!(checkpoints.generations().unwrap().contains(&saved[1]));
+}
+
+#[test]
 fn the_best_is_no_other_while_a_generation_is_unread() {
     let (_parent, path) = nowhere();
     let disk = FaultyDisk::default();

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::decoding::{check_name, check_version, decode_value, name_of, obstacle};
-use super::{CheckpointReader, check_inputs, has_damaged, named, program_of};
+use super::decoding::{check_name, check_version, decode_value, obstacle, program_of};
+use super::generations::{check_inputs, has_damaged, named};
+use super::{CheckpointReader, Reader};
 use crate::base::limits::TYPE_DEPTH;
 use crate::container::{Arrays, Container, Refusal};
 use crate::error::Error;
@@ -57,10 +58,20 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// [`Error::FormUnknown`] where the form of the field, or of one before it, is not in the
     /// checkpoint; and the errors of [`load`](CheckpointReader::load).
     pub fn load_field<U: Checkpoint>(&mut self, path: &str) -> Result<Option<U>, Error> {
-        self.seek_field(path).map(|sought| sought.field)
+        self.reader.seek_field(path).map(|sought| sought.field)
     }
 
-    /// Like [`load_field`](CheckpointReader::load_field), with what a better generation must be
+    /// Like [`load_field`](CheckpointReader::load_field), of one generation.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGeneration`], or the error of that generation.
+    pub fn load_generation_field<U: Checkpoint>(&self, generation: u64, path: &str) -> Result<U, Error> {
+        self.reader.field_of_generation(generation, path)
+    }
+}
+
+impl Reader {
+    /// Loads a field of the newest undamaged generation, with what a better generation must be
     /// newer than.
     pub(crate) fn seek_field<U: Checkpoint>(&self, path: &str) -> Result<SoughtField<U>, Error> {
         let _warnings = self.warnings.enter();
@@ -70,19 +81,19 @@ impl<T: Checkpoint> CheckpointReader<T> {
             let field = field.map_err(|error| self.explain(generation, error))?;
             return Ok(SoughtField { field: Some(field), generation: Some(generation), lacks: None });
         }
-        let sought = self.seek(|reader, generation| reader.field(generation, path, &program))?;
-        let generation = sought.found.as_ref().map(|(generation, _)| *generation);
+        let mut field = None;
+        let sought = self.seek(&mut |reader, generation| {
+            field = Some(reader.field(generation, path, &program)?);
+            Ok(())
+        })?;
+        let generation = sought.generation;
         self.check_age(generation)?;
         let is_lacking = generation.is_none() || has_damaged(&sought.skipped);
-        let lacks = is_lacking.then_some(generation);
-        Ok(SoughtField { field: sought.found.map(|(_, field)| field), generation, lacks })
+        Ok(SoughtField { field, generation, lacks: is_lacking.then_some(generation) })
     }
 
-    /// Like [`load_field`](CheckpointReader::load_field), of one generation.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchGeneration`], or the error of that generation.
-    pub fn load_generation_field<U: Checkpoint>(&self, generation: u64, path: &str) -> Result<U, Error> {
+    /// Loads a field of one generation.
+    pub(crate) fn field_of_generation<U: Checkpoint>(&self, generation: u64, path: &str) -> Result<U, Error> {
         let _warnings = self.warnings.enter();
         let program = program_of::<U>()?;
         self.home.look()?;
@@ -90,14 +101,19 @@ impl<T: Checkpoint> CheckpointReader<T> {
     }
 
     fn field<U: Checkpoint>(&self, generation: u64, path: &str, program: &Program) -> Result<U, Error> {
+        field_of(&self.file_for(generation, path)?, path, program, true)
+    }
+
+    /// Opens a generation for one field.
+    fn file_for(&self, generation: u64, path: &str) -> Result<File, Error> {
         let container = self.container_without_headers(generation)?;
         let location = self.home.location(generation);
-        check_name::<T>(&location, &self.program, container.manifest())?;
+        check_name(&location, &self.program, container.manifest())?;
         check_inputs(&location, container.manifest())?;
         let state = container.state_number();
         container.need(state..state + 1).map_err(|refusal| Error::refused(&location, refusal))?;
-        check_around::<T>(&location, path, container.manifest().schema(), &self.program)?;
-        field_of(&File::of(&location, container), path, program, true)
+        check_around(&location, path, container.manifest().schema(), &self.program)?;
+        Ok(File::of(&location, container))
     }
 
     /// Opens a generation, and verifies the end of its file.
@@ -119,18 +135,13 @@ pub(crate) struct SoughtField<U> {
     pub(crate) field: Option<U>,
     pub(crate) generation: Option<u64>,
     /// The generation that a better one must be newer than, where a newer one is damaged or there
-    /// is none; see [`CheckpointReader::lacks`].
+    /// is none; see [`Reader::lacks`].
     pub(crate) lacks: Option<Option<u64>>,
 }
 
 /// Refuses a field of a value that has another version in the program, if the program has that
 /// field too.
-fn check_around<T: Checkpoint>(
-    location: &Path,
-    path: &str,
-    checkpoint: &Schema,
-    program: &Program,
-) -> Result<(), Error> {
+fn check_around(location: &Path, path: &str, checkpoint: &Schema, program: &Program) -> Result<(), Error> {
     let schema = program.extended();
     let (mut old, mut new) = (&checkpoint.root, &schema.root);
     let mut way = String::new();
@@ -147,7 +158,7 @@ fn check_around<T: Checkpoint>(
                 "{difference}: there, `{path}` may have meant something else; load the whole value around it, which is \
                  migrated where the program can, or take the field as it is by CheckpointReader::<()>"
             );
-            let (path, name) = (location.to_owned(), name_of::<T>(program.schema()));
+            let (path, name) = (location.to_owned(), program.shown_name());
             return Err(Error::SchemaMismatch {
                 path,
                 name,
@@ -209,13 +220,13 @@ fn field_of<U: Checkpoint>(
     };
     let mut compared = evolution::compare(&field.schema, program);
     if is_generation && path.trim_matches('/').is_empty() {
-        check_version::<U>(file.path(), program, file.manifest(), &compared)?;
+        check_version(file.path(), program, file.manifest(), &compared)?;
     }
     for difference in &mut compared.differences {
         difference.path = joined(path, &difference.path);
     }
     if let Some(why) = obstacle(&compared) {
-        let (path, name) = (file.path().to_owned(), name_of::<U>(program.schema()));
+        let (path, name) = (file.path().to_owned(), program.shown_name());
         let Compared { differences, has_more, .. } = compared;
         return Err(Error::SchemaMismatch { path, name, differences, has_more, why });
     }

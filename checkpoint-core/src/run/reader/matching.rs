@@ -3,8 +3,9 @@
 
 use std::path::Path;
 
-use super::decoding::{Decoded, check_kind, decode_value, name_of};
-use super::{CheckpointReader, check_inputs};
+use super::decoding::{Decoded, check_kind, decode_value};
+use super::generations::check_inputs;
+use super::{CheckpointReader, Reader};
 use crate::arrays::{ArrayPool, ArraySource, Cause, Kind, Reference};
 use crate::base::text::listed;
 use crate::base::warnings::warn;
@@ -65,20 +66,25 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// too where fields fit alone and not together, because the type checks the whole. The state is
     /// unchanged then.
     pub fn load_matching(&mut self, state: &mut T) -> Result<Option<Matching>, Error> {
-        let _warnings = self.warnings.enter();
+        let reader = &self.reader;
+        let _warnings = reader.warnings.enter();
         let kept_outputs = outputs::keep();
-        let own = embedded::container_of(self.path(), state, &self.program)?;
-        let own = File::of(self.path(), own);
-        let sought = self.seek(|reader, generation| reader.matching(generation, &own))?;
-        self.check_age(sought.found.as_ref().map(|(generation, _)| *generation))?;
-        let Some((_, (loaded, matching))) = sought.found else { return Ok(None) };
+        let own = embedded::container_of(reader.path(), state, &reader.program)?;
+        let own = File::of(reader.path(), own);
+        let mut found = None;
+        let sought = reader.seek(&mut |reader, generation| {
+            found = Some(reader.matching(generation, &own)?);
+            Ok(())
+        })?;
+        reader.check_age(sought.generation)?;
+        let Some((loaded, matching)) = found else { return Ok(None) };
         drop((own, kept_outputs));
         if !matching.kept.is_empty() || !matching.unused.is_empty() {
             let lines: Vec<String> = matching.to_string().lines().map(str::to_owned).collect();
             warn(format!(
                 "a part of generation {} of {} was loaded, as `load_matching` asks: {}",
                 matching.generation(),
-                self.path().display(),
+                reader.path().display(),
                 listed(&lines.iter().map(String::as_str).collect::<Vec<_>>())
             ));
         }
@@ -86,12 +92,14 @@ impl<T: Checkpoint> CheckpointReader<T> {
         *state = *loaded;
         Ok(Some(matching))
     }
+}
 
-    fn matching(&self, generation: u64, own: &File) -> Result<(Box<T>, Matching), Error> {
+impl Reader {
+    fn matching<T: Checkpoint>(&self, generation: u64, own: &File) -> Result<(Box<T>, Matching), Error> {
         let container = self.container(generation)?;
         let location = self.home.location(generation);
         check_inputs(&location, container.manifest())?;
-        check_kind::<T>(&location, container.manifest())?;
+        check_kind(&location, &self.program, container.manifest())?;
         let file = File::of(&location, container);
         let Matched { choice, unused } =
             evolution::matching(&file.manifest().schema, &self.program, outputs::OF_RUN);
@@ -118,7 +126,7 @@ impl<T: Checkpoint> CheckpointReader<T> {
             let first = kept.first().map(ToString::to_string).unwrap_or_default();
             return Err(Error::SchemaMismatch {
                 path: location,
-                name: name_of::<T>(self.program.schema()),
+                name: self.program.shown_name(),
                 differences: evolution::compare(&file.manifest().schema, &self.program).differences,
                 has_more: false,
                 why: format!("no field of the checkpoint fits one of the program: {first}"),

@@ -1,6 +1,6 @@
 //! Generations that are not there, or that the system does not give, although they were saved.
 
-use super::CheckpointReader;
+use super::{CheckpointReader, Reader};
 use crate::base::warnings::warn;
 use crate::history::History;
 use crate::state::Checkpoint;
@@ -16,6 +16,13 @@ impl<T: Checkpoint> CheckpointReader<T> {
     /// it.
     #[must_use]
     pub fn missing_generation(&self) -> Option<u64> {
+        self.reader.missing
+    }
+}
+
+impl Reader {
+    /// The newest generation that is missing.
+    pub(crate) fn missing_generation(&self) -> Option<u64> {
         self.missing
     }
 

@@ -117,12 +117,13 @@ fn the_wait_for_a_lock_is_no_stall() {
     const HELD: Duration = Duration::from_secs(2);
     let directory = tempfile::tempdir().unwrap();
     let mut checkpoints = builder::<u64>(directory.path(), 1).open().unwrap();
-    let lend = |copy: &mut dyn FnMut(&u64)| {
+    let lend = &mut |copy: &mut dyn FnMut(&mut Encode<'_>)| {
         sleep(HELD);
-        copy(&1);
+        copy(&mut encoder(&1_u64));
         Ok(())
     };
-    let begun = checkpoints.begin_save_from(&SaveReason::Asked, Waits::ForTheCopy, lend, Metadata::new());
+    let inner = &mut checkpoints.inner;
+    let begun = inner.begin_save_from(&SaveReason::Asked, Waits::ForTheCopy, lend, Metadata::new());
     let stall = begun.ok().unwrap().stall;
     assert!(stall < HELD, "{stall:?}");
     let saved = checkpoints.wait().unwrap().unwrap();

@@ -59,7 +59,7 @@ fn a_field_is_read_without_the_other_arrays() {
     let home = Scripted::new(&path, Reads::default());
     let mut reader = CheckpointReader::<State>::open_in(home.clone()).unwrap();
     // The place of the array, from the whole file.
-    let container = reader.container(1).unwrap();
+    let container = reader.reader.container(1).unwrap();
     let array = container.extent(9);
     let rest = container.extent(container.state_number()).start;
     home.taken();
@@ -90,10 +90,10 @@ fn damage_elsewhere_is_not_seen_that_inside_is_passed_over() {
     newer.1[2].fill(0.5);
     checkpoints.save(&newer).unwrap();
     let mut reader = CheckpointReader::<State>::open(&path).unwrap();
-    let container = reader.container(2).unwrap();
+    let container = reader.reader.container(2).unwrap();
     let (array, length) = (container.extent(2), container.length());
     let rest = container.extent(container.state_number()).start;
-    let file = reader.home.location(2);
+    let file = reader.reader.home.location(2);
     let whole = fs::read(&file).unwrap();
     // Some bytes of each part are damaged in turn.
     let places = (0..length).filter(|place| place % 211 == 0 || *place >= rest && place % 17 == 0);
