@@ -55,7 +55,7 @@ fn every_of(text: &str) -> Result<(String, NonZeroU64), String> {
 }
 
 fn by_age(text: &str) -> Result<ByAge, String> {
-    let time = |text: &str| humantime::parse_duration(text).ok().filter(|time| !time.is_zero());
+    let time = |text: &str| inspect::parse_duration(text).filter(|time| !time.is_zero());
     let parts = text.split_once(':').and_then(|(interval, age)| Some((time(interval)?, time(age)?)));
     let (one_in, up_to) = parts.ok_or("the form is INTERVAL:AGE, such as 1h:24h")?;
     Ok(ByAge { one_in, up_to })

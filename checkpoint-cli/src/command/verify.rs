@@ -67,11 +67,22 @@ impl Answer for Verified {
             None if self.checkpoints.is_empty() => {
                 writeln!(output, "no checkpoints: a restart begins anew")
             }
+            None if self.candidate().is_some_and(|candidate| !candidate.elsewhere.is_empty()) => writeln!(
+                output,
+                "what a restart takes is not known: some parts of the newest checkpoint are not here"
+            ),
             None => writeln!(
                 output,
                 "{BAD}a restart is refused{BAD:#}: the newest checkpoint cannot be used, or none can"
             ),
         }
+    }
+}
+
+impl Verified {
+    /// The newest checkpoint that a restart does not skip.
+    fn candidate(&self) -> Option<&inspect::Verdict> {
+        self.checkpoints.iter().rev().find(|checkpoint| checkpoint.condition != Condition::Damaged)
     }
 }
 

@@ -663,6 +663,19 @@ fn rewind_goes_back_and_forth_and_branch_makes_a_run_of_its_own() {
 }
 
 #[test]
+fn an_interval_beyond_all_is_refused_and_no_panic() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    saved(&path);
+    for interval in ["18446744073709551615s 1000ms:2h", "1h:18446744073709551615s 1000ms", "0s:2h", "1h"] {
+        let Said { code, err, .. } =
+            ckpt_with("prune", &path, &["--keep-last", "1", "--keep-one-in", interval]);
+        assert_eq!(code, 2, "{err}");
+        assert!(err.contains("the form is INTERVAL:AGE") && !err.contains("panicked"), "{err}");
+    }
+}
+
+#[test]
 fn prune_takes_the_rules_by_count_and_by_age() {
     let (_parent, path) = nowhere();
     let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(9).open().unwrap();

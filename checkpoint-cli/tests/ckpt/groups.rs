@@ -125,6 +125,25 @@ fn verify_reads_the_parts_of_all_processes() {
 }
 
 #[test]
+fn parts_on_other_machines_are_no_damage() {
+    let (parent, path) = nowhere();
+    save(&path, [3, 1], 3);
+    fs::rename(path.join("ranks/000001"), parent.path().join("elsewhere")).unwrap();
+    let (code, out, _) = ckpt(&[&"verify", &path]);
+    let out = String::from_utf8(out).unwrap();
+    assert_eq!(code, 4, "{out}");
+    assert!(out.contains("were not verified: 1;") && !out.contains("damaged"), "{out}");
+    assert!(out.contains("what a restart takes is not known"), "{out}");
+    // A part that is here is judged.
+    fs::remove_file(part(&path, 2, 3)).unwrap();
+    let (code, out, _) = ckpt(&[&"verify", &path]);
+    assert_eq!(code, 1, "{}", String::from_utf8_lossy(&out));
+    text(&[&"prune", &path, &"--keep-last", &"1", &"--yes"]);
+    assert_eq!(json(&[&"--json", &"list", &path])["generations"][0]["generation"], 2);
+    assert!(part(&path, 2, 2).exists() && !part(&path, 2, 1).exists());
+}
+
+#[test]
 fn report_has_the_cost_of_each_process_and_the_slowest() {
     let (parent, path) = nowhere();
     save(&path, [2, 2], 3);

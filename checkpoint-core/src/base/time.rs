@@ -4,8 +4,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::panics::caught;
 
-/// Parses a duration such as `2h`, `90min`, `1h 30m` or `3600s`.
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+/// Parses a duration such as `2h`, `90min`, `1h 30m` or `3600s`, as in the environment variables.
+///
+/// ```
+/// use checkpointed::inspect::parse_duration;
+/// use std::time::Duration;
+///
+/// assert_eq!(parse_duration("1h 30m"), Some(Duration::from_secs(5400)));
+/// assert_eq!(parse_duration("90"), None);
+/// ```
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
     // It panics where the sum of the parts is beyond the longest duration.
     caught(|| humantime::parse_duration(text)).ok()?.ok()
 }

@@ -6,16 +6,16 @@ use std::time::SystemTime;
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize};
 
-use super::FORMAT_VERSION;
 use super::checksum::{self, CHUNK, Crc32};
 use super::config::{Config, ConfigDifference};
 use super::metadata::{Metadata, MetadataValue};
 use super::tag::{Authentication, Tag, TagKey};
 use super::zip::Entry;
+use super::{FORMAT_VERSION, GROUP, SCOPES};
 use crate::base::host;
 use crate::codec::{CODEC, Observed};
 use crate::evolution::Program;
-use crate::schema::Schema;
+use crate::schema::{Body, Fields, Schema, Type};
 
 /// The description of a checkpoint, as stored in it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -189,6 +189,26 @@ impl Manifest {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// True for the table of a group. The state of a program may have its name, and not its fields.
+    pub(crate) fn is_of_group(&self) -> bool {
+        self.name == GROUP && self.has_fields(&["attempt", "size", "shards"])
+    }
+
+    /// The same, of the stack that `Scopes` save.
+    pub(crate) fn is_of_scopes(&self) -> bool {
+        self.name == SCOPES && self.has_fields(&["calls", "frames"])
+    }
+
+    /// True if the state is a struct with these fields.
+    fn has_fields(&self, names: &[&str]) -> bool {
+        let Type::Named(place) = self.schema.root else { return false };
+        let Some(Body::Struct(Fields::Named(fields))) = self.schema.types.get(place).map(|root| &root.body)
+        else {
+            return false;
+        };
+        names.iter().all(|name| fields.iter().any(|field| field.name == *name))
     }
 
     /// False for bytes that this version of the library cannot decode.

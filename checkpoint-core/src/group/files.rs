@@ -11,7 +11,7 @@ use super::assembled::{Shards, Wanted};
 use super::table::{Shard, Table};
 use crate::arrays::{Array, ArrayPool, ArraySink as _, Cause, Kind};
 use crate::codec::bytes::{put_count, put_list, put_reference};
-use crate::container::{Container, ContainerWriter, GROUP, Manifest, STATE};
+use crate::container::{Container, ContainerWriter, Manifest, STATE};
 use crate::error::Error;
 use crate::run::reader;
 use crate::seal::Protection;
@@ -66,7 +66,7 @@ impl GroupFile {
     /// # Errors
     /// [`Error::Damaged`] if the table is damaged.
     pub fn of(file: &File, protection: &Protection) -> Result<Option<GroupFile>, Error> {
-        if file.manifest().name() != GROUP {
+        if !file.manifest().is_of_group() {
             return Ok(None);
         }
         let path = file.path();
@@ -115,6 +115,17 @@ impl GroupFile {
         let cost =
             |shard: &Shard| GroupCost { bytes: shard.length, stall: shard.stall, total: shard.duration };
         self.table.shards.iter().map(cost)
+    }
+
+    /// The ranks whose directories are not here, as where processes save in directories of their own
+    /// machines.
+    ///
+    /// # Errors
+    /// If the ranks cannot be listed.
+    pub fn elsewhere(&self) -> Result<Vec<usize>, Error> {
+        let here = self.home.members()?;
+        // The table is on the machine of rank 0.
+        Ok((1..self.table.size).filter(|rank| !here.contains(rank)).collect())
     }
 
     /// The path of the part of a process.

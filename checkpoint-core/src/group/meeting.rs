@@ -84,7 +84,11 @@ pub struct Meeting {
     path: PathBuf,
     /// The number of the process that came: one that is forked from it is no member.
     process: u32,
+    put: Put,
 }
+
+/// A way to write a file that others find whole or not at all; tests have other ways than [`put`].
+type Put = fn(&Path, &str, &[u8]) -> io::Result<()>;
 
 /// The processes that rank 0 has seen, and the name of their session.
 #[derive(Debug, Serialize, Deserialize)]
@@ -248,6 +252,7 @@ impl Meeting {
             _directory: directory,
             path,
             process: std::process::id(),
+            put,
         }
     }
 
@@ -256,7 +261,7 @@ impl Meeting {
         if let Some(read) = round.checked_sub(2) {
             let _ = fs::remove_file(self.folder.join(of_round(read, self.rank)));
         }
-        put(&self.folder, &of_round(round, self.rank), mine)?;
+        self.give(round, mine)?;
         let mut given: Vec<Option<Vec<u8>>> = vec![None; self.size];
         let mut wait = Wait::new(self.timeout);
         let mut look = Instant::now() + LOOK_EVERY;
@@ -276,6 +281,23 @@ impl Meeting {
                 self.check_lives(round, &missing)?;
             }
             wait.pause(|| missed(&missing, &format!("call {}", round + 1), &self.path))?;
+        }
+    }
+
+    /// Gives this to a round. A disk that is full now may have room later: members of a group whose
+    /// save failed for it tell each other so, and go on.
+    fn give(&self, round: u64, mine: &[u8]) -> io::Result<()> {
+        let mut wait = Wait::new(self.timeout);
+        loop {
+            match (self.put)(&self.folder, &of_round(round, self.rank), mine) {
+                Err(full) if is_full(&full) => {
+                    let (call, path) = (round + 1, self.path.display());
+                    wait.pause(|| {
+                        format!("call {call} cannot be made in {path} ({full}): free some space; none came")
+                    })?;
+                }
+                given => return given,
+            }
         }
     }
 
@@ -368,6 +390,11 @@ impl Wait {
         self.pause = (self.pause * 5 / 4).min(LONGEST_PAUSE);
         Ok(())
     }
+}
+
+/// True where a disk, or the share of a user in it, is full.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn missed(missing: &[usize], what: &str, path: &Path) -> String {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::table::Table;
 use crate::arrays::ArrayPool;
-use crate::container::{Container, GROUP};
+use crate::container::Container;
 use crate::error::Error;
 use crate::run::reader::{self, Reader};
 use crate::seal::Protection;
@@ -52,7 +52,7 @@ pub(crate) fn ranks_elsewhere(root: &dyn Home, generation: u64) -> Result<Vec<us
     let protection = Protection::new();
     let opened = protection.open(source).and_then(|source| Container::open(source, &protection.tag_keys()));
     let container = opened.map_err(|refusal| Error::refused(&file, refusal))?;
-    if container.manifest().name() != GROUP {
+    if !container.manifest().is_of_group() {
         return Ok(Vec::new());
     }
     let (size, ranks) = (table(&file, &container)?.size, root.members()?);

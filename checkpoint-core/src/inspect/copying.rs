@@ -1,5 +1,6 @@
 //! Copies a checkpoint directory, also while a program saves there.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -10,10 +11,10 @@ use serde::Serialize;
 
 use super::rewinding::{check_is_whole, parts_elsewhere};
 use crate::base::warnings::warn;
-use crate::error::Error;
+use crate::error::{Error, once_more};
 #[cfg(feature = "group")]
 use crate::group::ranks_elsewhere;
-use crate::history;
+use crate::history::{self, History};
 use crate::run::reader::Reader;
 use crate::seal::Protection;
 use crate::store::{
@@ -75,17 +76,29 @@ pub struct Copied {
 /// [`Error::InvalidSetting`] where parts of a group are on other machines. After an error nothing
 /// is left of the copy.
 pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Copied, Error> {
+    copy_and(from.as_ref(), to.as_ref(), &|_| {})
+}
+
+/// Does that, and calls `meanwhile` with each path that was just copied.
+fn copy_and(from: &Path, to: &Path, meanwhile: &dyn Fn(&Path)) -> Result<Copied, Error> {
     make(&absolute(from)?, &absolute(to)?, |from, to, copied| {
         check_members(&Directory::new(from, Arc::new(RealDisk::default())))?;
-        fill(from, to, copied)
+        fill(from, to, &mut Work { copied, meanwhile })
     })
+}
+
+/// A copy that is being made.
+struct Work<'w> {
+    copied: &'w mut Copied,
+    /// Called with each path that was just copied: a test does there what a program may do.
+    meanwhile: &'w dyn Fn(&Path),
 }
 
 /// Refuses to copy what a group saved without the places of all of its members. Encrypted tables
 /// cannot be looked into: then a warning says so.
 pub(super) fn check_members(from: &dyn Home) -> Result<(), Error> {
     for generation in from.generations()?.into_iter().rev() {
-        match ranks_elsewhere(from, generation) {
+        match once_more(|| ranks_elsewhere(from, generation)) {
             Ok(elsewhere) => {
                 let Some(rank) = elsewhere.first() else {
                     // Those before the newest were saved by the same program.
@@ -99,6 +112,13 @@ pub(super) fn check_members(from: &dyn Home) -> Result<(), Error> {
                     ),
                     why: "a copy has the parts of all processes, each in its directory: bring them to one place first",
                 });
+            }
+            // It may be whole, and the copy has it.
+            Err(error) if error.is_unread() => {
+                warn(format!(
+                    "if the parts of all processes of generation {generation} are in {} is not known: {error}",
+                    from.path().display()
+                ));
             }
             // It was removed after the listing, a restart passes over it, or the copy itself tells
             // why it cannot be read.
@@ -262,36 +282,53 @@ impl Copied {
 }
 
 /// The folders of a pipeline, in the order of their copies. The requests are first: of a step that
-/// is done meanwhile, the copy would have the old output, and no request.
-const FOLDERS: [&str; 5] = [name::REDO, name::FILES, name::STEPS, name::PRODUCED, name::PROGRESS];
+/// is done meanwhile, the copy would have the old output, and no request. What a step has done so
+/// far comes before the outputs: of a step that is done meanwhile, the copy would have neither. An
+/// output needs no more of the other.
+const FOLDERS: [&str; 5] = [name::REDO, name::FILES, name::PROGRESS, name::STEPS, name::PRODUCED];
 
 /// Copies the content of a directory, and of a pipeline's directories inside it.
-fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> {
+fn fill(from: &Path, to: &Path, work: &mut Work<'_>) -> Result<Vec<u64>, Error> {
     let disk = Arc::new(RealDisk::default());
     let (source, target) = (
         Directory::new(from, Arc::<RealDisk>::clone(&disk)),
         Directory::new(to, Arc::<RealDisk>::clone(&disk)),
     );
-    let mut generations = copy_generations(&source, &target, |_| true, copied)?;
-    if from.join(RANKS).is_dir() {
-        generations = copy_parts(&source, &target, generations, copied)?;
-    }
-    for generation in source.pinned(&generations) {
-        target.pin(generation)?;
-    }
-    for name in history::FILES {
-        copy_small(&from.join(name), &to.join(name))?;
-    }
+    // Before the generations: of a program that saves meanwhile, it would name some that the copy
+    // does not have.
+    copy_history(from, to)?;
     // Without the note of a rewind, the program would go back once more. Without that of a branch,
     // it would go on from the mirror of the original, and without the records about its own mirror,
     // it would take that for the one of another run.
     let is_note = |name: &OsStr| {
         name::rewind(name).is_some() || name::branch(name).is_some() || name::is_mirrored(name)
     };
-    each(from, |entry, name| match is_note(name) {
-        true => copy_small(entry, &to.join(name)),
-        false => Ok(()),
-    })?;
+    let mut generations = Vec::new();
+    for _ in 0..MOST_LISTINGS {
+        let before = rewinds(&source)?;
+        generations = copy_generations(&source, &target, |_| true, work)?;
+        if from.join(RANKS).is_dir() {
+            generations = copy_parts(&source, &target, generations, work)?;
+        }
+        each(from, |entry, name| match is_note(name) && !to.join(name).exists() {
+            true => copy_small(entry, &to.join(name)),
+            false => Ok(()),
+        })?;
+        // With the note of a rewind that came between the two, the program would never go back.
+        if rewinds(&source)? == before {
+            break;
+        }
+    }
+    for generation in source.pinned(&generations) {
+        target.pin(generation)?;
+    }
+    // A rewind came meanwhile. The present history tells of it.
+    if History::last_saved(&target) > generations.last().copied() {
+        for name in history::FILES {
+            let _ = fs::remove_file(to.join(name));
+        }
+        copy_history(from, to)?;
+    }
     for folder in FOLDERS {
         let (from, to) = (from.join(folder), to.join(folder));
         let is_pipelines = folder == name::STEPS || from.with_file_name(name::STEPS).is_dir();
@@ -300,26 +337,52 @@ fn fill(from: &Path, to: &Path, copied: &mut Copied) -> Result<Vec<u64>, Error> 
         }
         create(&to)?;
         match folder {
-            name::FILES => drop(fill(&from, &to, copied)?),
+            name::FILES => drop(fill(&from, &to, work)?),
             name::REDO => each(&from, |entry, name| copy_small(entry, &to.join(name)))?,
-            name::PRODUCED => each(&from, |entry, name| copy_produced(entry, &to.join(name), copied))?,
+            name::PRODUCED => each(&from, |entry, name| copy_produced(entry, &to.join(name), work))?,
             _ => each(&from, |entry, name| {
                 if !entry.is_dir() {
                     return Ok(());
                 }
                 let to = to.join(name);
                 create(&to)?;
-                fill(entry, &to, copied).map(drop)
+                match fill(entry, &to, work) {
+                    // The step is done, and its output comes with the others.
+                    Err(error) if folder == name::PROGRESS && is_gone(&error) => {
+                        fs::remove_dir_all(&to).map_err(|source| Error::writing("remove", &to, source))
+                    }
+                    filled => filled.map(drop),
+                }
             })?,
         }
         disk.sync_directory(&to).map_err(|source| Error::writing("sync", &to, source))?;
+        (work.meanwhile)(&from);
     }
     disk.sync_directory(to).map_err(|source| Error::writing("sync", to, source))?;
     Ok(generations)
 }
 
+/// The generations that rewinds set aside, and those that they went to, as far as notes tell.
+fn rewinds(source: &Directory) -> Result<(BTreeSet<u64>, BTreeSet<u64>), Error> {
+    let mut noted = BTreeSet::new();
+    each(source.path(), |_, name| {
+        noted.extend(name::rewind(name));
+        Ok(())
+    })?;
+    Ok((source.files_rewound()?.into_keys().collect(), noted))
+}
+
+fn copy_history(from: &Path, to: &Path) -> Result<(), Error> {
+    history::FILES.into_iter().try_for_each(|name| copy_small(&from.join(name), &to.join(name)))
+}
+
+/// True for the error of something that is not there any more.
+fn is_gone(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+}
+
 /// Copies the kept copies of files that a step of a pipeline produced. They are never changed.
-fn copy_produced(from: &Path, to: &Path, copied: &mut Copied) -> Result<(), Error> {
+fn copy_produced(from: &Path, to: &Path, work: &mut Work<'_>) -> Result<(), Error> {
     if !from.is_dir() {
         return Ok(());
     }
@@ -330,7 +393,7 @@ fn copy_produced(from: &Path, to: &Path, copied: &mut Copied) -> Result<(), Erro
         }
         let to = to.join(name);
         match copy_generation(entry, &to) {
-            Ok(way) => copied.count(&to, way),
+            Ok(way) => work.copied.count(&to, way),
             // No version has it any more.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(Error::writing("copy", entry, source)),
@@ -346,7 +409,7 @@ fn copy_generations(
     source: &Directory,
     target: &Directory,
     is_wanted: impl Fn(u64) -> bool,
-    copied: &mut Copied,
+    work: &mut Work<'_>,
 ) -> Result<Vec<u64>, Error> {
     for _ in 0..MOST_LISTINGS {
         let mut generations = source.generations()?;
@@ -355,7 +418,7 @@ fn copy_generations(
         for generation in generations.iter().rev().filter(|generation| !target.has(**generation)) {
             let (from, to) = (source.location(*generation), target.location(*generation));
             match copy_generation(&from, &to) {
-                Ok(way) => copied.count(&to, way),
+                Ok(way) => work.copied.count(&to, way),
                 // The generation was retired after the directory was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !source.has(*generation) => {
                     has_all = false;
@@ -366,13 +429,42 @@ fn copy_generations(
                 }
                 Err(source) => return Err(Error::writing("copy", &from, source)),
             }
+            (work.meanwhile)(&from);
         }
         if has_all {
+            remove_rewound(source, target, &generations, work.copied)?;
             return target.generations();
         }
     }
     let source = io::Error::other("generations change faster than they can be copied");
     Err(Error::io("copy", target.path(), source))
+}
+
+/// Removes from a copy what a rewind set aside after it was copied, given the last listing: a
+/// restart would go on from it. What retention removed meanwhile may stay.
+fn remove_rewound(
+    source: &Directory,
+    target: &Directory,
+    listed: &[u64],
+    copied: &mut Copied,
+) -> Result<(), Error> {
+    let mut extra = target.generations()?;
+    extra.retain(|generation| !listed.contains(generation));
+    if extra.is_empty() {
+        return Ok(());
+    }
+    let aside = source.files_rewound()?;
+    let newest = listed.last().copied();
+    for generation in extra {
+        if Some(generation) > newest || aside.contains_key(&generation) {
+            let path = target.location(generation);
+            let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+            fs::remove_file(&path).map_err(|source| Error::writing("remove", &path, source))?;
+            copied.files -= 1;
+            copied.bytes -= bytes;
+        }
+    }
+    Ok(())
 }
 
 /// Copies the parts of a group's checkpoints. Returns the generations whose tables are there: the
@@ -381,7 +473,7 @@ fn copy_parts(
     source: &Directory,
     target: &Directory,
     mut generations: Vec<u64>,
-    copied: &mut Copied,
+    work: &mut Work<'_>,
 ) -> Result<Vec<u64>, Error> {
     let disk = Arc::new(RealDisk::default());
     let (from, to) = (source.path().join(RANKS), target.path().join(RANKS));
@@ -400,7 +492,7 @@ fn copy_parts(
             let source = Directory::new(entry, Arc::<RealDisk>::clone(&disk));
             let target = Directory::new(&to, Arc::<RealDisk>::clone(&disk));
             // The table of another part may be aside.
-            let parts = copy_generations(&source, &target, |part| generations.contains(&part), copied)?;
+            let parts = copy_generations(&source, &target, |part| generations.contains(&part), work)?;
             let accepted = to.join(name::ACCEPTED);
             // An earlier turn may have copied it.
             if !accepted.exists() {
@@ -415,7 +507,7 @@ fn copy_parts(
             return Ok(generations);
         }
         // The newest table is of a generation whose parts are gone: there is a newer one.
-        generations = copy_generations(source, target, |_| true, copied)?;
+        generations = copy_generations(source, target, |_| true, work)?;
     }
     let failed = io::Error::other("generations come and go faster than they can be copied");
     Err(Error::io("copy", source.path(), failed))
@@ -477,51 +569,5 @@ fn copy_up_to_now(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 #[cfg(all(test, unix, feature = "pipeline"))]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-    use crate::pipeline::Pipeline;
-
-    #[test]
-    fn a_copy_of_a_pipeline_has_the_copies_of_produced_files() {
-        let parent = tempfile::tempdir().unwrap();
-        let (path, plot) = (parent.path().join("p"), parent.path().join("plot"));
-        let run = |path: &Path| {
-            let pipeline = Pipeline::open(path).unwrap();
-            let step = pipeline.step("a").produces(&plot).keep_produced(true);
-            step.run(|_| fs::write(&plot, "1")).unwrap();
-            pipeline.finish().unwrap()[0].outcome
-        };
-        run(&path);
-        fs::write(path.join("produced/a/.checkpoint-0123456789abcdef.tmp"), "").unwrap();
-        copy(&path, parent.path().join("copy")).unwrap();
-        assert_eq!(fs::read_dir(parent.path().join("copy/produced/a")).unwrap().count(), 1);
-        fs::remove_file(&plot).unwrap();
-        assert_eq!(run(&parent.path().join("copy")), crate::pipeline::Outcome::Reused);
-    }
-
-    #[test]
-    fn requests_are_copied_before_the_work_that_fulfils_them() {
-        assert_eq!(FOLDERS[0], name::REDO);
-        assert!(FOLDERS[1..].contains(&name::STEPS) && FOLDERS[1..].contains(&name::PROGRESS));
-    }
-
-    #[test]
-    fn a_copy_of_a_pipeline_has_the_permissions_of_its_folders() {
-        let parent = tempfile::tempdir().unwrap();
-        let (path, to) = (parent.path().join("p"), parent.path().join("copy"));
-        let pipeline = Pipeline::open(&path).unwrap();
-        pipeline.step("a").run(|_| Ok::<u64, Error>(1)).unwrap();
-        fs::create_dir(path.join("redo")).unwrap();
-        for folder in ["steps", "redo"] {
-            fs::set_permissions(path.join(folder), fs::Permissions::from_mode(0o710)).unwrap();
-        }
-        copy(&path, &to).unwrap();
-        for folder in ["steps", "redo"] {
-            let mode = fs::metadata(to.join(folder)).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o710, "{folder}");
-        }
-    }
-}
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod tests;

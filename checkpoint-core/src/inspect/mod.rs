@@ -55,6 +55,7 @@ pub use verification::{
 };
 
 pub use crate::base::text::plain;
+pub use crate::base::time::parse_duration;
 #[cfg(feature = "group")]
 #[cfg_attr(docsrs, doc(cfg(feature = "group")))]
 pub use crate::group::{GroupArray, GroupCost, GroupFile};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::subject::Subject;
 use crate::base::warnings::warn;
-use crate::container::{Container, GROUP, Manifest, SCOPES};
+use crate::container::{Container, Manifest};
 use crate::error::Error;
 #[cfg(feature = "group")]
 use crate::group::GroupFile;
@@ -279,10 +279,10 @@ fn mark_pinned(generations: &mut [GenerationOverview], pinned: &BTreeSet<u64>) {
 /// The kind of program that the newest generation shows; `None` if there is none that can be read.
 fn kind_of(generations: &[GenerationOverview]) -> Option<Kind> {
     let newest = generations.iter().rev().find_map(|generation| generation.manifest.as_ref().ok());
-    newest.map(|manifest| match manifest.name() {
-        SCOPES => Kind::Scopes,
-        GROUP => Kind::Group,
-        _ => Kind::Checkpoints,
+    newest.map(|manifest| match () {
+        () if manifest.is_of_scopes() => Kind::Scopes,
+        () if manifest.is_of_group() => Kind::Group,
+        () => Kind::Checkpoints,
     })
 }
 

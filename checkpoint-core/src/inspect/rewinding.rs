@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::overview::{SetAside, part_directories, rewound};
 use crate::base::text;
 use crate::base::warnings::warn;
-use crate::container::{Container, GROUP};
+use crate::container::Container;
 use crate::error::Error;
 use crate::history::Journal;
 use crate::outcome::Rewound;
@@ -91,7 +91,7 @@ pub(super) fn parts_elsewhere(
     disk: &Arc<dyn Disk>,
     protection: &Protection,
 ) -> Result<Vec<usize>, Error> {
-    if container.manifest().name() != GROUP {
+    if !container.manifest().is_of_group() {
         return Ok(Vec::new());
     }
     #[cfg(feature = "group")]

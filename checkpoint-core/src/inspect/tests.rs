@@ -1,18 +1,26 @@
 //! Places that are out of reach for a moment.
 
+use std::fmt::Debug;
 use std::io;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Condition, Retention, copy_to, newest_in, overview_in, prune_in, verify_in};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Condition, Kind, Retention, Verdict, branch, copy, copy_to, newest, newest_in, overview, overview_in,
+    prune, prune_in, rewind, verify_directory, verify_in,
+};
 use crate::base::heard::warnings;
 use crate::error::Error;
+use crate::schema::Type;
+use crate::state::{self, Types};
 use crate::store::faults::FaultyDisk;
 use crate::store::scripted::{Request, Scripted};
 use crate::store::{Directory, Home};
-use crate::{Checkpointer, Protection};
+use crate::{Checkpoint, Checkpointer, Protection};
 
 /// A directory with the generations 1 to 5.
 fn saved() -> tempfile::TempDir {
@@ -184,4 +192,59 @@ fn what_is_no_file_is_left_out_of_a_copy_to_a_place() {
     let told = warnings(|| copied = Some(copy_to(directory.path(), &place, false).unwrap()));
     assert_eq!(copied.map(|copied| copied.generations), Some(vec![1, 2, 3, 4, 5]));
     assert!(told.iter().any(|told| told.contains("is not copied")), "{told:?}");
+}
+
+/// A state with the name of a table of this library.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Group {
+    name: String,
+    members: Vec<u64>,
+}
+
+impl Checkpoint for Group {
+    const NAME: &'static str = "Group";
+
+    fn schema(types: &mut Types) -> Type {
+        state::derived::<Group>(types)
+    }
+}
+
+/// The same, of scopes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Scopes(u64, u64);
+
+impl Checkpoint for Scopes {
+    const NAME: &'static str = "Scopes";
+
+    fn schema(types: &mut Types) -> Type {
+        state::derived::<Scopes>(types)
+    }
+}
+
+fn is_no_table<T: Checkpoint + Clone + Default + Debug + PartialEq>() {
+    let parent = tempfile::tempdir().unwrap();
+    let (path, branched) = (parent.path().join("run.ckpt"), parent.path().join("branch.ckpt"));
+    let protection = Protection::new();
+    let state = T::default();
+    let mut checkpoints = Checkpointer::<T>::builder(&path).keep_last(9).open().unwrap();
+    (1..=3).for_each(|_| drop(checkpoints.save(&state).unwrap()));
+    drop(checkpoints);
+    assert!(verify_directory(&path, &protection).unwrap().iter().all(Verdict::is_whole));
+    assert_eq!(overview(&path, &protection).unwrap().kind, Some(Kind::Checkpoints));
+    let file = newest(&path, &protection, 0).unwrap().unwrap();
+    #[cfg(feature = "group")]
+    assert!(super::GroupFile::of(&file, &protection).unwrap().is_none());
+    drop(file);
+    branch(&path, &protection, 1, &branched).unwrap();
+    copy(&path, parent.path().join("copy.ckpt")).unwrap();
+    assert_eq!(rewind(&path, &protection, 2).unwrap().set_aside, [3]);
+    let retention = Retention::newest(NonZeroUsize::MIN);
+    assert_eq!(prune(&path, &protection, Some(retention), false).unwrap().removed.len(), 1);
+    assert_eq!(Checkpointer::<T>::open(&path).unwrap().load().unwrap(), Some(state));
+}
+
+#[test]
+fn a_state_with_the_name_of_a_table_is_a_state_like_others() {
+    is_no_table::<Group>();
+    is_no_table::<Scopes>();
 }

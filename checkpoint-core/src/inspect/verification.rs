@@ -8,6 +8,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::subject::Subject;
+#[cfg(feature = "group")]
+use crate::base::text;
 use crate::error::{Error, once_more_if};
 #[cfg(feature = "group")]
 use crate::group::GroupFile;
@@ -40,7 +42,7 @@ pub enum Condition {
     /// The checkpoint is broken for good: a restart skips it for an older one.
     Damaged,
     /// The checkpoint cannot be read here and now, and may be whole: a permission, a key or a newer
-    /// version is missing. A restart does not skip it.
+    /// version is missing, or the parts of a group are on other machines. A restart does not skip it.
     OutOfReach,
 }
 
@@ -57,6 +59,9 @@ pub struct Verdict {
     pub problem: Option<String>,
     /// Its parts; empty if it cannot be opened.
     pub parts: Vec<PartVerdict>,
+    /// The ranks of a group whose directories are not here: their parts were not verified.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<usize>,
     /// The condition that follows from these.
     pub condition: Condition,
 }
@@ -70,7 +75,8 @@ impl Verdict {
 }
 
 /// Reads all of a checkpoint file and compares every checksum, as a load does with this protection.
-/// Of a checkpoint that a group saved, the parts of all processes are read too.
+/// Of a checkpoint that a group saved, the parts of all processes are read too. Where the directory
+/// of a process is elsewhere, the verdict says so.
 ///
 /// ```
 /// use checkpointed::{Checkpointer, Protection, inspect};
@@ -101,7 +107,8 @@ pub(super) fn verified(
     once_more_if(read, |(_, errors)| errors.iter().any(Error::is_unread)).0
 }
 
-/// Verifies a checkpoint that was opened. Returns the verdict, and all that is wrong.
+/// Verifies a checkpoint that was opened. Returns the verdict, and all that is wrong. Parts that are
+/// elsewhere are out of reach, and no error.
 #[cfg_attr(not(feature = "group"), allow(unused_variables, reason = "it opens the parts of a group"))]
 pub(super) fn verdict(
     path: &Path,
@@ -113,16 +120,27 @@ pub(super) fn verdict(
         Ok(file) => file,
         Err(error) => {
             let (condition, problem) = (condition([&error]), Some(error.to_string()));
-            let verdict = Verdict { path, generation: None, problem, parts: Vec::new(), condition };
+            let verdict = Verdict {
+                path,
+                generation: None,
+                problem,
+                parts: Vec::new(),
+                elsewhere: Vec::new(),
+                condition,
+            };
             return (verdict, vec![error]);
         }
     };
     let found = Found::in_file(&file, "");
     #[cfg(feature = "group")]
     let found = found.with_group(&file, protection);
-    let condition = condition(found.errors.iter());
-    let (generation, problem) = (Some(file.manifest().generation()), found.problem);
-    (Verdict { path, generation, problem, parts: found.parts, condition }, found.errors)
+    let condition = match condition(found.errors.iter()) {
+        Condition::Whole if !found.elsewhere.is_empty() => Condition::OutOfReach,
+        condition => condition,
+    };
+    let (generation, problem) = (Some(file.manifest().generation()), found.problem.clone());
+    let Found { parts, elsewhere, errors, .. } = found;
+    (Verdict { path, generation, problem, parts, elsewhere, condition }, errors)
 }
 
 /// What is wrong in a checkpoint.
@@ -132,6 +150,8 @@ struct Found {
     parts: Vec<PartVerdict>,
     /// All that is wrong.
     errors: Vec<Error>,
+    /// The ranks of a group whose parts are not here, and may be whole elsewhere.
+    elsewhere: Vec<usize>,
 }
 
 impl Found {
@@ -152,7 +172,8 @@ impl Found {
             problem: told(problem),
         });
         let (parts, whole) = (parts.collect(), told(&problem));
-        Found { problem: whole, parts, errors: problems.into_iter().chain([problem]).flatten().collect() }
+        let errors = problems.into_iter().chain([problem]).flatten().collect();
+        Found { problem: whole, parts, errors, elsewhere: Vec::new() }
     }
 
     /// Reads the parts of all processes, where the file is the table of a group's checkpoint.
@@ -167,11 +188,28 @@ impl Found {
                 return self;
             }
         };
-        for rank in 0..group.size() {
+        match group.elsewhere() {
+            Ok(elsewhere) => self.elsewhere = elsewhere,
+            Err(error) => {
+                self.problem.get_or_insert_with(|| error.to_string());
+                self.errors.push(error);
+            }
+        }
+        if !self.elsewhere.is_empty() {
+            let ranks: Vec<String> = self.elsewhere.iter().map(ToString::to_string).collect();
+            let ranks = text::listed(&ranks.iter().map(String::as_str).collect::<Vec<_>>());
+            self.problem.get_or_insert_with(|| {
+                format!(
+                    "the parts of these ranks are not here, and were not verified: {ranks}; verify it where they all \
+                     are, or bring their directories to this one"
+                )
+            });
+        }
+        for rank in (0..group.size()).filter(|rank| !self.elsewhere.contains(rank)).collect::<Vec<_>>() {
             let name = format!("rank {rank}");
             match group.part(rank) {
                 Ok(part) => {
-                    let Found { problem, parts, errors } = Found::in_file(&part, &format!("{name}: "));
+                    let Found { problem, parts, errors, .. } = Found::in_file(&part, &format!("{name}: "));
                     self.parts.extend(parts);
                     self.errors.extend(errors);
                     if let Some(problem) = problem {
@@ -266,7 +304,7 @@ fn verify_copy(folder: &Path, hash: &str) -> Result<Option<Verdict>, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => (Condition::OutOfReach, Some(format!("it cannot be read: {error}"))),
     };
-    Ok(Some(Verdict { path, generation: None, problem, parts: Vec::new(), condition }))
+    Ok(Some(Verdict { path, generation: None, problem, parts: Vec::new(), elsewhere: Vec::new(), condition }))
 }
 
 fn hash_of(path: &Path) -> io::Result<String> {

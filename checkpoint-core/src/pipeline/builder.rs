@@ -148,13 +148,14 @@ impl PipelineBuilder {
             true => Guard::take_shared(options.access, &path, &options.claiming())?,
             false => Guard::take(&*disk, &path, &options.claiming())?,
         };
+        let wait = options.wait;
         let options = Options { wait: Duration::ZERO, ..options };
         let within = Arc::downgrade(&guard);
         let workshop = Workshop { path: path.clone(), disk, options, stop, shared, within };
         workshop.stop.join(&guard);
         let begin = || workshop.stop.begin(&guard);
         let users = match shared {
-            true => Some(Users::join(&workshop, begin, |kind| workshop.stop.meet_for_all(kind))?),
+            true => Some(Users::join(&workshop, wait, begin, |kind| workshop.stop.meet_for_all(kind))?),
             false => {
                 begin();
                 None

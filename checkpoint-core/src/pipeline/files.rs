@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::builder::Workshop;
+use super::pattern::is_not_there;
 use super::project::as_text;
 use crate::base::warnings::warn;
 use crate::error::Error;
@@ -34,6 +35,9 @@ const DURABLE: &str = "durable ";
 /// again.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
+/// The number of files that are remembered without a look if they are still there.
+const MOST: usize = 10_000;
+
 /// The facts remembered about a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Seen {
@@ -57,6 +61,8 @@ pub(super) struct Files {
     /// True if it knows more than the last save.
     knows_more: bool,
     saved: Instant,
+    /// With more files than these, those that are gone are left out.
+    most: usize,
 }
 
 impl Files {
@@ -68,6 +74,7 @@ impl Files {
             seen: BTreeMap::new(),
             knows_more: false,
             saved: Instant::now(),
+            most: MOST,
         };
         match files.kept() {
             Ok(mut checkpoints) => {
@@ -159,12 +166,20 @@ impl Files {
             return;
         }
         self.saved = Instant::now();
+        if self.seen.len() > self.most {
+            self.seen.retain(|place, _| !is_gone(place));
+            // A look at each file for each one that is new would be too much.
+            self.most = MOST.max(2 * self.seen.len());
+        }
         let saved = match &mut self.checkpoints {
             Some(checkpoints) => checkpoints.save(&Plain(self.seen.clone())).map(drop),
             None => self.kept().and_then(|mut checkpoints| {
                 // With those of other processes.
                 let theirs = load(&mut checkpoints).into_iter();
-                let seen = theirs.chain(self.seen.clone()).collect();
+                let mut seen: BTreeMap<String, Seen> = theirs.chain(self.seen.clone()).collect();
+                if seen.len() > self.most {
+                    seen.retain(|place, _| !is_gone(place));
+                }
                 checkpoints.save(&Plain(seen)).map(drop)
             }),
         };
@@ -178,6 +193,13 @@ impl Files {
             Ok(()) => {}
         }
     }
+}
+
+/// True if the file of a name in the memory is not there any more. A file whose path is no text is
+/// taken for such a one, and costs a hash.
+fn is_gone(place: &str) -> bool {
+    let path = Path::new(place.strip_prefix(DURABLE).unwrap_or(place));
+    path.symlink_metadata().is_err_and(|error| is_not_there(&error))
 }
 
 /// The hashes that are kept.
@@ -366,6 +388,31 @@ mod tests {
         assert!(seen(990, 990).is_settled(now));
         for (modified, changed) in [(990, 999), (999, 990), (2000, 990), (990, 2000)] {
             assert!(!seen(modified, changed).is_settled(now), "{modified} {changed}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_gone_are_forgotten_once_there_are_many() {
+        for shared in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let open = || {
+                let builder = crate::pipeline::Pipeline::builder(directory.path().join("p"));
+                builder.shared(shared).open().unwrap()
+            };
+            let there = directory.path().join("there");
+            let day = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400);
+            let seen = look(&file_of(directory.path(), "there", day)).unwrap();
+            let names = [as_text(&there), format!("{DURABLE}{}", as_text(&there))];
+            let pipeline = open();
+            for place in 0..MOST {
+                let gone = directory.path().join(format!("gone {place}"));
+                pipeline.files().note(as_text(&gone), seen.clone());
+            }
+            names.iter().for_each(|name| pipeline.files().note(name.clone(), seen.clone()));
+            pipeline.files().remember();
+            drop(pipeline);
+            let kept: Vec<String> = open().files().seen.keys().cloned().collect();
+            assert_eq!(kept, names, "shared: {shared}");
         }
     }
 

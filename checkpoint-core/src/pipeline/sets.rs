@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::pattern::PathPattern;
+use super::pattern::{PathPattern, is_not_there};
 use super::project::real;
 
 /// More files than these are one entry of the key.
@@ -73,6 +73,10 @@ impl Set {
         let may_lead_there = |entry: &DirEntry| entry.file_type().is_dir() || entry.path_is_symlink();
         for entry in walk.filter_entry(|entry| !(may_lead_there(entry) && self.is_of_pipeline(entry.path())))
         {
+            // A link that leads to nothing is no file, as for a pattern: Emacs locks by such links.
+            if entry.as_ref().is_err_and(is_dangling) {
+                continue;
+            }
             let entry = entry.map_err(|error| {
                 let place = error.path().map(|path| path.display().to_string()).unwrap_or_default();
                 let why = error.to_string();
@@ -109,6 +113,12 @@ impl Set {
     }
 }
 
+/// True for the error of a link whose target is not there.
+fn is_dangling(error: &walkdir::Error) -> bool {
+    let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_symlink());
+    error.io_error().is_some_and(is_not_there) && error.path().is_some_and(is_link)
+}
+
 /// The hash of many files, by their names and their hashes.
 pub(super) fn together<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut hasher = blake3::Hasher::new();
@@ -120,4 +130,35 @@ pub(super) fn together<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> S
 
 fn invalid(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why)
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_that_leads_to_nothing_is_in_no_set() {
+        let parent = tempfile::tempdir().unwrap();
+        let (data, pipeline) = (parent.path().join("data"), parent.path().join("p"));
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("data.csv"), "1").unwrap();
+        symlink("data.csv", data.join("link")).unwrap();
+        let expected = BTreeSet::from(["data.csv", "link"].map(|name| data.join(name)));
+        let directory = Set::directory("data".to_owned(), data.clone(), &pipeline);
+        let pattern = data.join("*").display().to_string();
+        let matching = Set::matching("data".to_owned(), &pattern, &pipeline).unwrap();
+        for target in ["anna@machine.1234:5678", "data.csv/nothing"] {
+            symlink(target, data.join(".#data.csv")).unwrap();
+            assert_eq!(directory.files().unwrap(), expected, "{target}");
+            assert_eq!(matching.files().unwrap(), expected, "{target}");
+            fs::remove_file(data.join(".#data.csv")).unwrap();
+        }
+        // One that leads to itself may stand for anything.
+        symlink("..", data.join("loop")).unwrap();
+        assert!(directory.files().is_err());
+    }
 }

@@ -26,28 +26,36 @@ use crate::store::{Access, Claiming, Disk as _, Guard, RealDisk, WithinGuard, na
 /// The folder whose lock is the turn.
 const TURN: &str = "turn";
 
-/// The time to wait for a process that joins or leaves.
+/// The time to wait for one process that joins or leaves. A caller that waits longer for the
+/// pipeline waits as long here.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The longest pause between two attempts to get the turn: many may want it at the same time.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 pub(super) struct Users {
     path: PathBuf,
     access: Access,
+    /// With the time to wait for the turn.
     claiming: Claiming,
     guard: Arc<Guard>,
 }
 
 impl Users {
-    /// Joins the processes that run a pipeline. The first one calls `begin`, while no other can
-    /// join, and `meet` for each request that an earlier one was told of.
+    /// Joins the processes that run a pipeline, and waits for others that do so, at least `wait`.
+    /// The first one calls `begin`, while no other can join, and `meet` for each request that an
+    /// earlier one was told of.
     pub(super) fn join(
         workshop: &Workshop,
+        wait: Duration,
         begin: impl FnOnce(),
         meet: impl Fn(RequestKind),
     ) -> Result<Users, Error> {
         let path = workshop.path.join(name::USERS);
-        let claiming =
-            Claiming { within: WithinGuard::clone(&workshop.within), ..workshop.options.claiming() };
+        // Not durable: after a power cut there is no other process, and the folder is made anew.
+        let within = WithinGuard::clone(&workshop.within);
+        let claiming = Claiming { within, wait, durable: false, ..workshop.options.claiming() };
         Users::join_at(path, workshop.options.access, claiming, begin, meet)
     }
 
@@ -63,7 +71,7 @@ impl Users {
             RequestKind::ALL.into_iter().filter(|kind| take_mark(&path, *kind)).for_each(meet);
             begin();
         }
-        let guard = Guard::take_shared(access, &path, &claiming)?;
+        let guard = Guard::take_shared(access, &path, &at_once(&claiming))?;
         Ok(Users { path, access, claiming, guard })
     }
 
@@ -103,19 +111,54 @@ impl Users {
 /// The right to join or to leave, which one process has at a time, for a moment. So nothing is told
 /// of the wait.
 fn turn(path: &Path, access: Access, claiming: &Claiming) -> Result<Arc<Guard>, Error> {
-    let claiming = Claiming { wait: Duration::ZERO, ..claiming.clone() };
-    let (disk, path, begun) = (RealDisk::with(access), path.join(TURN), Instant::now());
+    let mut patience = Patience::of(claiming);
+    let claiming = at_once(claiming);
+    let (disk, path) = (RealDisk::with(access), path.join(TURN));
+    let mut pause = Duration::from_millis(5);
     loop {
         match Guard::take(&disk, &path, &claiming) {
-            Err(Error::InUse { .. }) if begun.elapsed() < PATIENCE => {}
+            Err(Error::InUse { holder, .. }) if patience.lasts(&holder, Instant::now()) => {}
             taken => return taken,
+        }
+        std::thread::sleep(pause);
+        pause = (2 * pause).min(LONGEST_PAUSE);
+    }
+}
+
+/// How long a process waits for its turn. As long as others come and go there is no fault, however
+/// many they are.
+struct Patience {
+    longest: Duration,
+    /// The process that has the turn, and the time at which it was first seen.
+    holder: Option<(String, Instant)>,
+}
+
+impl Patience {
+    fn of(claiming: &Claiming) -> Patience {
+        Patience { longest: PATIENCE.max(claiming.wait), holder: None }
+    }
+
+    /// True if the wait for this process may go on.
+    fn lasts(&mut self, holder: &str, now: Instant) -> bool {
+        match &self.holder {
+            Some((known, since)) if known == holder => now.saturating_duration_since(*since) < self.longest,
+            _ => {
+                self.holder = Some((holder.to_owned(), now));
+                true
+            }
         }
     }
 }
 
+/// The same without a wait.
+fn at_once(claiming: &Claiming) -> Claiming {
+    Claiming { wait: Duration::ZERO, ..claiming.clone() }
+}
+
 /// The lock of the folder, if no process has it.
 fn alone(path: &Path, access: Access, claiming: &Claiming) -> Result<Option<Arc<Guard>>, Error> {
-    match Guard::take(&RealDisk::with(access), path, claiming) {
+    // The few attempts that it makes outlast a program that only looks at the lock.
+    match Guard::take(&RealDisk::with(access), path, &at_once(claiming)) {
         Err(Error::InUse { .. }) => Ok(None),
         taken => taken.map(Some),
     }
@@ -188,6 +231,28 @@ mod tests {
             });
             assert_eq!(firsts.into_inner(), 1, "round {round}");
         }
+    }
+
+    #[test]
+    fn one_waits_for_its_turn_while_others_come_and_go() {
+        let (begun, second) = (Instant::now(), Duration::from_secs(1));
+        let mut patience = Patience::of(&Claiming::default());
+        for other in 0..1000 {
+            assert!(patience.lasts(&format!("process {other}"), begun + other * second));
+        }
+        // The last one keeps it.
+        assert!(patience.lasts("process 999", begun + (999 + 29) * second));
+        assert!(!patience.lasts("process 999", begun + (999 + 30) * second));
+    }
+
+    #[test]
+    fn one_that_waits_for_a_pipeline_waits_for_its_turn_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p");
+        let open = |wait| Pipeline::builder(&path).shared(true).wait_for(wait).open().unwrap();
+        let wait = |pipeline: &Pipeline| Patience::of(&pipeline.users.as_ref().unwrap().claiming).longest;
+        let (short, long) = (open(Duration::ZERO), open(Duration::from_secs(600)));
+        assert_eq!((wait(&short), wait(&long)), (PATIENCE, Duration::from_secs(600)));
     }
 
     #[test]

@@ -69,7 +69,7 @@ fn ask(program: &str, arguments: &[&str], patience: Duration) -> Result<String, 
     let until = Instant::now() + patience;
     let mut child = command.spawn().map_err(|error| error.to_string())?;
     let answer = read(&mut child, patience);
-    let status = end(&mut child, until);
+    let status = end(child, until);
     let answer = answer?;
     match status {
         Ok(status) if !status.success() => Err(status.to_string()),
@@ -106,7 +106,7 @@ fn read(child: &mut Child, patience: Duration) -> Result<String, String> {
     outcome.map_err(|error| error.to_string())
 }
 
-fn end(child: &mut Child, until: Instant) -> io::Result<ExitStatus> {
+fn end(mut child: Child, until: Instant) -> io::Result<ExitStatus> {
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
@@ -114,7 +114,10 @@ fn end(child: &mut Child, until: Instant) -> io::Result<ExitStatus> {
         if Instant::now() >= until {
             // A program that has just ended cannot be killed.
             let _ = child.kill();
-            return child.wait();
+            // One that waits for a file server ends when that answers. A thread waits for it.
+            let wait = move || drop(child.wait());
+            let _ = thread::Builder::new().name("ask".to_owned()).spawn(wait);
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "it did not end in time, and was killed"));
         }
         thread::sleep(Duration::from_millis(2));
     }

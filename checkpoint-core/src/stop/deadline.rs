@@ -59,9 +59,10 @@ pub(super) struct Deadlines {
     pub(super) ours: Option<Found>,
     /// The deadline of the batch system.
     pub(super) job: Option<Found>,
-    /// The batch system to ask for changes of the latter; `None` if it did not answer, or the job
-    /// is another.
+    /// The batch system to ask for changes of the latter.
     pub(super) system: Option<System>,
+    /// True if it was asked already, and did not say when the job ends.
+    pub(super) is_unknown: bool,
     /// The number of tasks of the job that may ask.
     pub(super) tasks: u32,
 }
@@ -74,18 +75,23 @@ pub(super) fn all(environment: &Environment) -> Result<Deadlines, Error> {
     let now = SystemTime::now();
     let ahead = |found: &Found| is_ahead(found, now);
     let ours = ours(environment, now)?.filter(ahead);
-    let slurm = slurm(environment);
+    let slurm = slurm(environment, now);
     let pbs = pbs(environment, now);
     let tasks = environment.slurm_tasks.as_ref().and_then(|tasks| tasks.parse().ok()).unwrap_or(1);
     // A job of one batch system within one of another is unusual: the first to end counts.
+    // One whose end is past, or not known, is asked for again: its limit may have been extended.
     let jobs = [slurm, pbs].into_iter().flatten();
-    let jobs = jobs.filter(|(found, _)| found.as_ref().is_none_or(ahead));
-    // A job without an end comes after all that have one.
-    let first = jobs.min_by_key(|(found, _)| {
-        found.as_ref().map_or((true, SystemTime::UNIX_EPOCH), |found| (false, found.at))
+    let jobs = jobs.map(|OfJob { end, system, is_unknown }| {
+        let is_past = end.as_ref().is_some_and(|end| !ahead(end));
+        OfJob { end: end.filter(|_| !is_past), system, is_unknown: is_unknown || is_past }
     });
-    let (job, system) = first.unwrap_or_default();
-    Ok(Deadlines { ours, job, system, tasks })
+    // A job without an end comes after all that have one, and one that is not known after these.
+    let first = jobs.min_by_key(|job| match &job.end {
+        Some(end) => (0, end.at),
+        None => (if job.is_unknown { 2 } else { 1 }, SystemTime::UNIX_EPOCH),
+    });
+    let OfJob { end: job, system, is_unknown } = first.unwrap_or_default();
+    Ok(Deadlines { ours, job, system, is_unknown, tasks })
 }
 
 /// A deadline in the past belongs to another job: the terminal kept its variables. It must not hide
@@ -116,43 +122,59 @@ fn ours(environment: &Environment, now: SystemTime) -> Result<Option<Found>, Err
 }
 
 /// The end of a job, and the batch system to ask for it again.
-type OfJob = (Option<Found>, Option<System>);
+#[derive(Default)]
+struct OfJob {
+    end: Option<Found>,
+    system: Option<System>,
+    /// True if the batch system did not answer.
+    is_unknown: bool,
+}
 
-fn slurm(environment: &Environment) -> Option<OfJob> {
+fn slurm(environment: &Environment, now: SystemTime) -> Option<OfJob> {
     let task = environment.slurm_array.as_ref().map(|(array, task)| format!("{array}_{task}"));
     let system = task.or_else(|| environment.slurm_job_id.clone()).map(System::Slurm);
     if let Some(value) = &environment.slurm_job_end_time {
         match unix_seconds(value) {
-            Some(at) => return Some((Some(Found { at, source: SLURM_END }), system)),
+            Some(at) if at > now => {
+                return Some(OfJob { end: Some(Found { at, source: SLURM_END }), system, is_unknown: false });
+            }
+            // The limit was extended, or the variable is that of an earlier job.
+            Some(at) => warn_of_past(SLURM_END, at),
             None => {
                 warn(format!("{SLURM_END}={value} is not understood, and ignored: it is seconds since 1970"))
             }
         }
     }
-    asked(system?)
+    Some(asked(system?))
 }
 
 fn pbs(environment: &Environment, now: SystemTime) -> Option<OfJob> {
-    if let Some(answered) = asked(System::Pbs(environment.pbs_job_id.clone()?)) {
+    let answered = asked(System::Pbs(environment.pbs_job_id.clone()?));
+    let Some(walltime) = environment.pbs_walltime.as_ref().filter(|_| answered.is_unknown) else {
         return Some(answered);
-    }
+    };
     // The requested time of the job. It does not say how much of it has passed.
-    let walltime = environment.pbs_walltime.as_ref()?;
     let whole = answer::clock_duration(walltime).and_then(|whole| now.checked_add(whole));
     match whole {
         Some(_) => warn(format!("PBS_WALLTIME={walltime} is counted from now, as if the job had just begun")),
         None => warn(format!("PBS_WALLTIME={walltime} is not understood, and ignored")),
     }
-    Some((Some(Found { at: whole?, source: "PBS" }), None))
+    Some(OfJob { end: whole.map(|at| Found { at, source: "PBS" }), ..answered })
 }
 
-fn asked(system: System) -> Option<OfJob> {
+fn asked(system: System) -> OfJob {
     match system.end() {
-        Ok(end) => Some((end.map(|at| Found { at, source: system.name() }), Some(system))),
+        Ok(end) => {
+            let end = end.map(|at| Found { at, source: system.name() });
+            OfJob { end, system: Some(system), is_unknown: false }
+        }
         Err(why) => {
             let program = system.program();
-            warn(format!("`{program}` did not report the end of the job, so that is unknown: {why}"));
-            None
+            warn(format!(
+                "`{program}` did not report the end of the job, so that is unknown until it does; it is asked again \
+                 while the program runs: {why}"
+            ));
+            OfJob { end: None, system: Some(system), is_unknown: true }
         }
     }
 }
@@ -279,6 +301,58 @@ mod tests {
         }
     }
 
+    /// Reads the environment in a process of its own, where Slurm answers so, and the end in the
+    /// environment is past. The test asserts it when it runs there.
+    #[cfg(unix)]
+    fn asks_slurm(test: &str, answer: &str, assert: impl FnOnce(Deadlines)) {
+        use std::os::unix::fs::PermissionsExt as _;
+        use std::{env, fs, process};
+
+        const INSIDE: &str = "TEST_OF_A_DEADLINE_IN_THE_PAST";
+        if env::var_os(INSIDE).is_some() {
+            return assert(all(&Environment::of_process().unwrap()).unwrap());
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("scontrol");
+        fs::write(&program, format!("#!/bin/sh\n{answer}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", directory.path().display(), env::var("PATH").unwrap());
+        let output = process::Command::new(env::current_exe().unwrap())
+            .args(["--exact", &format!("stop::deadline::tests::{test}")])
+            .env(INSIDE, "")
+            .env("PATH", path)
+            .env("SLURM_JOB_ID", "7")
+            .env(SLURM_END, "1700000000")
+            .env_remove("SLURM_ARRAY_JOB_ID")
+            .env_remove("PBS_JOBID")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{} {said}", output.status);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn slurm_is_asked_where_the_end_that_it_gave_is_past() {
+        let test = "slurm_is_asked_where_the_end_that_it_gave_is_past";
+        let answer = "echo JobId=7 JobState=RUNNING EndTime=2199-01-01T00:00:00";
+        asks_slurm(test, answer, |found| {
+            let end = found.job.unwrap();
+            assert!(end.at > SystemTime::now() && end.source == "scontrol", "{end:?}");
+            assert_eq!((found.system, found.is_unknown), (Some(System::Slurm("7".to_owned())), false));
+        });
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn slurm_that_does_not_answer_at_first_is_asked_later() {
+        let test = "slurm_that_does_not_answer_at_first_is_asked_later";
+        asks_slurm(test, "exit 1", |found| {
+            assert_eq!((found.job, found.is_unknown), (None, true));
+            assert_eq!(found.system, Some(System::Slurm("7".to_owned())));
+        });
+    }
+
     #[test]
     fn a_deadline_in_the_past_neither_counts_nor_hides_another() {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -295,16 +369,20 @@ mod tests {
         let system = Some(System::Slurm("5_2".to_owned()));
         assert_eq!(
             all(&environment).unwrap(),
-            Deadlines { ours: ours.clone(), job: job.clone(), system, tasks: 16 }
+            Deadlines { ours: ours.clone(), job: job.clone(), system, tasks: 16, ..Deadlines::default() }
         );
-        // The terminal kept the variable of another job, so that job is not asked for.
+        // The limit was extended, or the terminal kept the variable of another job: Slurm knows.
         environment.slurm_job_end_time = Some((seconds - 1800).to_string());
-        assert_eq!(all(&environment).unwrap(), Deadlines { ours, tasks: 16, ..Deadlines::default() });
+        let system = Some(System::Slurm("5_2".to_owned()));
+        assert_eq!(
+            all(&environment).unwrap(),
+            Deadlines { ours, system, is_unknown: true, tasks: 16, ..Deadlines::default() }
+        );
         environment.checkpoint_deadline = Some((seconds - 1800).to_string());
         environment.slurm_job_end_time = Some((seconds + 7200).to_string());
         environment.slurm_array = None;
         let system = Some(System::Slurm("7".to_owned()));
-        assert_eq!(all(&environment).unwrap(), Deadlines { ours: None, job, system, tasks: 16 });
+        assert_eq!(all(&environment).unwrap(), Deadlines { job, system, tasks: 16, ..Deadlines::default() });
         assert_eq!(all(&Environment::default()).unwrap(), Deadlines { tasks: 1, ..Deadlines::default() });
     }
 }

@@ -21,9 +21,6 @@ const SELDOM: Duration = Duration::from_secs(600);
 const LEAD: Duration = PATIENCE.saturating_mul(3);
 /// The least time between two questions of all tasks of a job together.
 const BY_ALL_TASKS: Duration = Duration::from_millis(200);
-/// The number of questions in a row without an answer that ends the questions.
-const ATTEMPTS: u32 = 3;
-
 /// The most that two answers with the same end may differ.
 const ROUNDING: Duration = Duration::from_secs(5);
 
@@ -41,6 +38,9 @@ pub(super) struct Job {
     asked: Instant,
     /// The number of questions in a row that had no answer.
     failures: u32,
+    /// True once the job was known to run: its end was in the future, or it has none. Before, an
+    /// end in the past is that of another job.
+    is_ours: bool,
     /// The least time between two questions, so that the tasks of a large job do not ask too often.
     least: Duration,
 }
@@ -58,7 +58,13 @@ impl Job {
     ) -> Job {
         let limit = found.and_then(|Found { at, source }| Limit::at(at, source, now, wall));
         let least = BY_ALL_TASKS.saturating_mul(tasks).mul_f64(spread());
-        Job { limit, source, ask, begun: now, pending: None, asked: now, failures: 0, least }
+        Job { limit, source, ask, begun: now, pending: None, asked: now, failures: 0, is_ours: true, least }
+    }
+
+    /// The batch system did not answer so far, or only of a time that is past.
+    pub(super) fn is_unknown(&mut self) {
+        self.failures = 1;
+        self.is_ours = self.limit.is_some();
     }
 
     /// Its end, as it is known now.
@@ -91,24 +97,34 @@ impl Job {
         if let Some(limit) = &mut self.limit {
             limit.check(now, wall);
         }
-        if self.pending.is_none()
-            && self.failures < ATTEMPTS
-            && self.is_time_to_ask(now, save_takes.into(), step)
-        {
+        if self.pending.is_none() && self.is_time_to_ask(now, save_takes.into(), step) {
             self.begin_to_ask(now);
         }
     }
 
     fn is_time_to_ask(&self, now: Instant, save_takes: SaveTakes, step: Duration) -> bool {
         let since = now.saturating_duration_since(self.asked);
-        let left = self.limit.as_ref().map_or(Duration::MAX, |limit| limit.left(now));
+        let usual = match &self.limit {
+            Some(limit) => (limit.left(now) / PART).clamp(OFTEN, SELDOM),
+            // The end is not known.
+            None if self.failures > 0 => OFTEN,
+            None => SELDOM,
+        };
         // The last question comes just before the end. A program with long steps asks rarely: so
         // one step earlier.
         let ahead = LEAD.max(self.least).saturating_add(step);
         let is_soon =
             |limit: &Limit| now.checked_add(ahead).is_some_and(|then| limit.is_near(then, save_takes, step));
         let last = self.limit.as_ref().is_some_and(is_soon) && since >= LEAD.max(self.least);
-        last || since >= (left / PART).clamp(OFTEN, SELDOM).max(self.least)
+        last || since >= usual.max(self.backoff()).max(self.least)
+    }
+
+    /// A batch system that does not answer is asked less often with each question.
+    fn backoff(&self) -> Duration {
+        match self.failures {
+            0 => Duration::ZERO,
+            failures => OFTEN.saturating_mul(1 << (failures - 1).min(16)).min(SELDOM),
+        }
     }
 
     fn begin_to_ask(&mut self, now: Instant) {
@@ -133,15 +149,16 @@ impl Job {
         };
         self.pending = None;
         match answer {
-            Ok(end) => {
-                self.failures = 0;
-                self.moved(end, now, wall);
-            }
+            Ok(end) => self.moved(end, now, wall),
             Err(why) => self.failed(&why),
         }
     }
 
     fn moved(&mut self, end: Option<SystemTime>, now: Instant, wall: SystemTime) {
+        if let Some(end) = end.filter(|end| *end <= wall && !self.is_ours) {
+            return self.failed(&format!("{} is past", crate::base::time::date(end)));
+        }
+        (self.is_ours, self.failures) = (true, 0);
         let before = self.limit.as_ref().and_then(Limit::deadline);
         self.limit = end.and_then(|at| Limit::moved(at, self.source, self.begun, now, wall));
         if is_another(before, end) {
@@ -154,14 +171,8 @@ impl Job {
 
     /// Keeps the end that was known.
     fn failed(&mut self, why: &str) {
-        self.failures += 1;
-        let last = self.failures == ATTEMPTS;
-        tracing::debug!(
-            source = self.source,
-            why,
-            last,
-            "it did not report whether the end of the job was moved"
-        );
+        self.failures = self.failures.saturating_add(1);
+        tracing::debug!(source = self.source, why, "it did not report whether the end of the job was moved");
     }
 }
 
@@ -218,6 +229,14 @@ mod tests {
         Played { job, begun, answer }
     }
 
+    /// A job whose end the batch system did not say.
+    fn job_unknown() -> Played {
+        let mut job = job_with(3600, 1);
+        job.job.limit = None;
+        job.job.is_unknown();
+        job
+    }
+
     impl Played {
         fn answers(&self, end: Option<u32>) {
             self.answer.lock().unwrap().0 = Ok(end.map(|end| self.begun.1 + end * SECOND));
@@ -240,7 +259,7 @@ mod tests {
             stops
         }
 
-        /// Accepts only digits: a number with a sign or a fraction has another meaning.
+        /// The second at which it stops.
         fn stops(&mut self, step: u32) -> u32 {
             (0..100_000).step_by(step as usize).find(|second| self.stops_at(*second, step)).unwrap()
         }
@@ -285,7 +304,32 @@ mod tests {
         let mut job = job_with(3600, 1);
         job.answer.lock().unwrap().0 = Err("busy".to_owned());
         assert!((3585..3600).contains(&job.stops(1)));
-        assert_eq!(job.questions(), ATTEMPTS);
+        assert!(job.questions() < 20, "{}", job.questions());
+    }
+
+    #[test]
+    fn a_batch_system_that_was_silent_for_long_is_asked_again() {
+        let mut job = job_with(24 * 3600, 1);
+        job.answer.lock().unwrap().0 = Err("busy".to_owned());
+        assert!((0..10_000).all(|second| !job.stops_at(second, 1)));
+        job.answers(Some(20_000));
+        assert!(
+            (19_985..20_000).contains(&(10_000..30_000).find(|second| job.stops_at(*second, 1)).unwrap())
+        );
+    }
+
+    #[test]
+    fn an_end_that_was_not_known_at_the_opening_is_asked_for() {
+        let mut job = job_unknown();
+        job.answer.lock().unwrap().0 = Err("busy".to_owned());
+        assert!((0..100).all(|second| !job.stops_at(second, 1)));
+        job.answers(Some(1000));
+        assert!((985..1000).contains(&(100..2000).find(|second| job.stops_at(*second, 1)).unwrap()));
+        // The end of another job stops nothing, however often the answer has it.
+        let mut job = job_unknown();
+        job.answer.lock().unwrap().0 = Ok(Some(job.begun.1 - SECOND));
+        assert!((0..10_000).all(|second| !job.stops_at(second, 1)));
+        assert!((5..40).contains(&job.questions()), "{}", job.questions());
     }
 
     #[test]

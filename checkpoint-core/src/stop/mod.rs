@@ -117,7 +117,7 @@ impl Stop {
         // The listener comes first, so that a signal during a slow answer of the batch system is
         // not missed.
         let listener = Listener::new(&settings.signals)?;
-        let Deadlines { ours, job, system, tasks } = match settings.deadline {
+        let Deadlines { ours, job, system, is_unknown, tasks } = match settings.deadline {
             true => deadline::all(&Environment::of_process()?)?,
             false => Deadlines::default(),
         };
@@ -128,7 +128,11 @@ impl Stop {
         let job = match system {
             Some(system) => {
                 let source = system.name();
-                Some(Job::new(job, source, Arc::new(move || system.end()), tasks, now, wall))
+                let mut job = Job::new(job, source, Arc::new(move || system.end()), tasks, now, wall);
+                if is_unknown {
+                    job.is_unknown();
+                }
+                Some(job)
             }
             None => {
                 limits.extend(job.and_then(|found| Limit::at(found.at, found.source, now, wall)));

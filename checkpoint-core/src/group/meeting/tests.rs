@@ -1,7 +1,10 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
+use crate::reports::Decision;
+use crate::store::faults::{Fault, FaultyDisk};
+use crate::{Checkpointer, OnFailedSave, Schedule};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -212,4 +215,53 @@ fn a_limit_of_the_file_size_is_an_error_and_no_signal() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{} {said}", output.status);
+}
+
+/// The number of messages that find a full disk, for the tests below by their numbers.
+static FULL: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+
+/// A [`put`] that finds a full disk as often as `FULL` says.
+fn put_on_full<const TEST: usize>(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let takes = |left: usize| left.checked_sub(1);
+    if FULL[TEST].fetch_update(Ordering::SeqCst, Ordering::SeqCst, takes).is_ok() {
+        let kinds = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        return Err(kinds[FULL[TEST].load(Ordering::SeqCst) % 2].into());
+    }
+    put(folder, name, bytes)
+}
+
+#[test]
+fn a_group_outlives_a_disk_that_is_full_for_a_while() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = &parent.path().join("run.ckpt");
+    meet(&parent.path().join("meeting"), 2, |mut member| {
+        member.put = put_on_full::<0>;
+        let (disk, rank) = (FaultyDisk::default(), member.rank());
+        let builder = Checkpointer::<u64>::builder(path).disk(Arc::new(disk.clone()));
+        let builder = builder.schedule(Schedule::every_steps(1)).on_failed_save(OnFailedSave::go_on());
+        let mut group = builder.open_group(member).unwrap();
+        group.save(&1).unwrap();
+        if rank == 1 {
+            disk.plan(Some((0, Fault::Error(28))));
+            FULL[0].store(5, Ordering::SeqCst);
+        }
+        let mut failed = false;
+        while !failed {
+            failed = matches!(group.save_if_due(&2).unwrap(), Decision::Failed { times: 1, .. });
+        }
+        disk.plan(None);
+        assert_eq!(group.save(&3).unwrap().generation, group.generations().unwrap()[1]);
+    });
+    assert_eq!(FULL[0].load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_disk_that_stays_full_is_an_error_that_says_so() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut member = Meeting::at(parent.path(), 0, 1, Duration::from_millis(50)).unwrap();
+    member.put = put_on_full::<1>;
+    FULL[1].store(usize::MAX, Ordering::SeqCst);
+    let error = member.all_gather(b"").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert!(error.to_string().contains("free some space"), "{error}");
 }

@@ -1,0 +1,160 @@
+use std::cell::Cell;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+use crate::base::heard::warnings;
+use crate::pipeline::Pipeline;
+use crate::{Checkpointer, inspect};
+
+#[test]
+fn a_copy_of_a_pipeline_has_the_copies_of_produced_files() {
+    let parent = tempfile::tempdir().unwrap();
+    let (path, plot) = (parent.path().join("p"), parent.path().join("plot"));
+    let run = |path: &Path| {
+        let pipeline = Pipeline::open(path).unwrap();
+        let step = pipeline.step("a").produces(&plot).keep_produced(true);
+        step.run(|_| fs::write(&plot, "1")).unwrap();
+        pipeline.finish().unwrap()[0].outcome
+    };
+    run(&path);
+    fs::write(path.join("produced/a/.checkpoint-0123456789abcdef.tmp"), "").unwrap();
+    copy(&path, parent.path().join("copy")).unwrap();
+    assert_eq!(fs::read_dir(parent.path().join("copy/produced/a")).unwrap().count(), 1);
+    fs::remove_file(&plot).unwrap();
+    assert_eq!(run(&parent.path().join("copy")), crate::pipeline::Outcome::Reused);
+}
+
+/// Copies, and does something after that many paths were copied. The error is `None` where the
+/// copy has fewer.
+fn copy_while(from: &Path, to: &Path, place: usize, work: impl FnOnce()) -> Option<Result<Copied, Error>> {
+    let (paths, work) = (Cell::new(0), Cell::new(Some(work)));
+    let copied = copy_and(from, to, &|_| {
+        if paths.replace(paths.get() + 1) == place
+            && let Some(work) = work.take()
+        {
+            work();
+        }
+    });
+    work.take().is_none().then_some(copied)
+}
+
+/// The generations in a directory, by their names.
+fn there(path: &Path) -> Vec<u64> {
+    Directory::new(path, Arc::new(RealDisk::default())).generations().unwrap_or_default()
+}
+
+#[test]
+fn a_step_that_is_done_meanwhile_has_its_work_in_the_copy() {
+    let mut places = 0;
+    for place in 0..100 {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, to) = (parent.path().join("p"), parent.path().join("copy"));
+        let run = |fails: bool| {
+            let step = Pipeline::open(&path).unwrap();
+            let step = step.step("a").run(|context| {
+                let mut checkpoints = context.checkpointer::<u64>()?;
+                let done = checkpoints.load()?.unwrap_or(0);
+                checkpoints.save(&(done + 1))?;
+                if fails { Err(Error::NoMoreGenerations { path: path.clone() }) } else { Ok(done) }
+            });
+            assert_eq!(step.is_err(), fails);
+        };
+        run(true);
+        let progress = |path: &Path| there(&path.join("progress/a"));
+        assert_eq!(progress(&path), [1]);
+        let Some(copied) = copy_while(&path, &to, place, || run(false)) else { break };
+        copied.unwrap_or_else(|error| panic!("{place}: {error}"));
+        assert!(progress(&path).is_empty(), "{place}: the step is done");
+        let has_work = !progress(&to).is_empty() || !there(&to.join("steps/a")).is_empty();
+        assert!(has_work, "{place}: neither the output nor what was done is in the copy");
+        places += 1;
+    }
+    assert!((4..50).contains(&places), "{places}");
+}
+
+#[test]
+fn a_step_that_is_done_while_it_is_copied_is_passed_over() {
+    let parent = tempfile::tempdir().unwrap();
+    let (path, to) = (parent.path().join("p"), parent.path().join("copy"));
+    for folder in ["steps", "files", "progress/a", "progress/b"] {
+        fs::create_dir_all(path.join(folder)).unwrap();
+    }
+    for step in ["a", "b"] {
+        let mut checkpoints = Checkpointer::<u64>::open(path.join("progress").join(step)).unwrap();
+        checkpoints.save(&1).unwrap();
+    }
+    copy_and(&path, &to, &|copied| {
+        let _ =
+            copied.starts_with(path.join("progress/a")).then(|| fs::remove_dir_all(path.join("progress/a")));
+    })
+    .unwrap();
+    assert!(!to.join("progress/a").exists());
+    assert_eq!(there(&to.join("progress/b")), [1]);
+}
+
+#[test]
+fn the_history_of_a_copy_names_no_save_that_it_lacks() {
+    let parent = tempfile::tempdir().unwrap();
+    let (path, to) = (parent.path().join("run.ckpt"), parent.path().join("copy"));
+    let mut running = Checkpointer::<u64>::open(&path).unwrap();
+    (1..=3).for_each(|state| drop(running.save(&state).unwrap()));
+    copy_while(&path, &to, 1, || drop(running.save(&4).unwrap())).unwrap().unwrap();
+    let newest = there(&to).last().copied();
+    assert!(
+        newest.is_some()
+            && History::last_saved(&Directory::new(&to, Arc::new(RealDisk::default()))) <= newest
+    );
+    let told = warnings(|| assert!(Checkpointer::<u64>::open(&to).unwrap().load().unwrap().is_some()));
+    assert!(told.is_empty(), "{told:?}");
+}
+
+#[test]
+fn a_copy_has_nothing_that_a_rewind_set_aside_meanwhile() {
+    for place in 0..7 {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, to) = (parent.path().join("run.ckpt"), parent.path().join("copy"));
+        let mut running = Checkpointer::<u64>::builder(&path).keep_last(9).open().unwrap();
+        (1..=8).for_each(|state| drop(running.save(&state).unwrap()));
+        drop(running);
+        let rewind = || drop(inspect::rewind(&path, &Protection::new(), 2).unwrap());
+        let copied = copy_while(&path, &to, place, rewind).unwrap().unwrap();
+        assert_eq!(there(&to), [1, 2], "{place}");
+        assert_eq!((copied.generations, copied.files), (vec![1, 2], 2), "{place}");
+        let told = warnings(|| assert_eq!(Checkpointer::<u64>::open(&to).unwrap().load().unwrap(), Some(2)));
+        assert!(told.is_empty(), "{place}: {told:?}");
+    }
+}
+
+#[test]
+fn what_retention_removes_meanwhile_may_stay_in_a_copy() {
+    let parent = tempfile::tempdir().unwrap();
+    let (path, to) = (parent.path().join("run.ckpt"), parent.path().join("copy"));
+    let mut running = Checkpointer::<u64>::open(&path).unwrap();
+    (1..=2).for_each(|state| drop(running.save(&state).unwrap()));
+    let more = || (3..=5).for_each(|state| drop(running.save(&state).unwrap()));
+    copy_while(&path, &to, 0, more).unwrap().unwrap();
+    assert_eq!(there(&to), [2, 4, 5]);
+}
+
+#[test]
+fn requests_are_copied_before_the_work_that_fulfils_them() {
+    assert_eq!(FOLDERS[0], name::REDO);
+    assert!(FOLDERS[1..].contains(&name::STEPS) && FOLDERS[1..].contains(&name::PROGRESS));
+}
+
+#[test]
+fn a_copy_of_a_pipeline_has_the_permissions_of_its_folders() {
+    let parent = tempfile::tempdir().unwrap();
+    let (path, to) = (parent.path().join("p"), parent.path().join("copy"));
+    let pipeline = Pipeline::open(&path).unwrap();
+    pipeline.step("a").run(|_| Ok::<u64, Error>(1)).unwrap();
+    fs::create_dir(path.join("redo")).unwrap();
+    for folder in ["steps", "redo"] {
+        fs::set_permissions(path.join(folder), fs::Permissions::from_mode(0o710)).unwrap();
+    }
+    copy(&path, &to).unwrap();
+    for folder in ["steps", "redo"] {
+        let mode = fs::metadata(to.join(folder)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o710, "{folder}");
+    }
+}
