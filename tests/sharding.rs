@@ -7,6 +7,8 @@ use std::thread;
 
 use checkpointed::group::{Group, GroupCheckpointer, ShardElement, Sharded, Shared, Threads};
 use checkpointed::{Checkpointer, Error, Key, Protection, ReadBack, checkpointed};
+use nalgebra::Complex;
+use serde_json::Value;
 
 use crate::common::age::{IDENTITY, RECIPIENT};
 use crate::common::file_of;
@@ -282,7 +284,7 @@ fn python_puts_the_blocks_together() {
     let Some(printed) = reader(WHOLE, path) else { return };
     let numbers: Vec<f64> = (0..60).map(f64::from).collect();
     let expected = serde_json::json!([5, [12, 5], numbers, [100, 101, 102], [0, 1, 2], [12, 2]]);
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).unwrap(), expected);
+    assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), expected);
 
     let shard = file_of(&path.join("ranks/000002"), 1);
     fs::remove_file(shard).unwrap();
@@ -290,6 +292,61 @@ fn python_puts_the_blocks_together() {
         "try: checkpointed.load(sys.argv[1])\nexcept checkpointed.NoneUsableError as error: print(error)";
     let printed = reader(refused, path).unwrap();
     assert!(printed.contains("the part of rank 2 is missing"), "{printed}");
+}
+
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "the numbers are small")]
+#[test]
+fn python_puts_blocks_behind_many_arrays_together() {
+    /// The blocks come behind so many arrays that they have no entries of their own.
+    #[checkpointed]
+    struct Many {
+        before: Vec<Vec<f64>>,
+        waves: Sharded<Complex<f64>>,
+        spinors: Sharded<[Complex<f32>; 2]>,
+        columns: Sharded<[f32; 1]>,
+        single: Sharded<[u8; 1]>,
+    }
+    const PRINT: &str = r#"
+import numpy
+state = checkpointed.load(sys.argv[1])
+found = [state[name] for name in ("waves", "spinors", "columns", "single")]
+# Of complex numbers, the parts.
+parts = [one.view(one.real.dtype).ravel().tolist() for one in found]
+print(json.dumps([[one.dtype.str, list(one.shape), part] for one, part in zip(found, parts)]))
+"#;
+    let print = |many: [usize; 3]| {
+        let directory = tempfile::tempdir().unwrap();
+        let path = &directory.path().join("many.ckpt");
+        on_all(3, |group| {
+            let wave = |number: u64| Complex::new(number as f64, 0.5);
+            let spinor = |number: u64| [Complex::new(number as f32, 1.5); 2];
+            let many = Many {
+                before: vec![vec![0.5; 2]; many[group.rank()]],
+                waves: fill(Sharded::blocks([6, 4], [3, 1], &group).unwrap(), wave),
+                spinors: fill(Sharded::rows([6], &group).unwrap(), spinor),
+                columns: fill(Sharded::rows([6, 1], &group).unwrap(), |number| [number as f32]),
+                single: fill(Sharded::rows([6, 1, 1], &group).unwrap(), |number| [number as u8]),
+            };
+            Checkpointer::<Many>::builder(path).open_group(&group).unwrap().save(&many).map(drop).unwrap();
+        });
+        let printed = serde_json::from_str::<Vec<(String, Vec<u64>, Value)>>(&reader(PRINT, path)?);
+        Some(printed.unwrap())
+    };
+    let Some(apart) = print([0; 3]) else { return };
+    let kinds = |found: &[(String, Vec<u64>, Value)]| -> Vec<(String, Vec<u64>)> {
+        found.iter().map(|(dtype, shape, _)| (dtype.clone(), shape.clone())).collect()
+    };
+    let expected = |waves: (&str, &[u64]), spinors: (&str, &[u64])| {
+        let kinds = [waves, spinors, ("<f4", &[6, 1, 1]), ("|u1", &[6, 1, 1, 1])];
+        kinds.map(|(dtype, shape)| (dtype.to_owned(), shape.to_vec())).to_vec()
+    };
+    assert_eq!(kinds(&apart), expected(("<c16", &[6, 4]), ("<c8", &[6, 2])));
+    // In some parts the blocks have entries of their own, and in others not.
+    assert_eq!(print([0, 300, 300]).unwrap(), apart);
+    let inline = print([300; 3]).unwrap();
+    assert_eq!(kinds(&inline), expected(("<f8", &[6, 4, 2]), ("<f4", &[6, 2, 2])), "they are pairs");
+    let values = |found: Vec<(String, Vec<u64>, Value)>| found.into_iter().map(|(_, _, values)| values);
+    assert!(values(inline).eq(values(apart)));
 }
 
 #[test]

@@ -73,6 +73,18 @@ def generation_and_epoch_of(name: str) -> Optional[Tuple[int, int]]:
     return (number, epoch) if max(number, epoch) < 1 << 64 else None
 
 
+def is_state(manifest: Dict[str, Any], name: str, fields: Tuple[str, ...]) -> bool:
+    """True for a state of this name that is a struct with these fields."""
+    if manifest.get("name") != name:
+        return False
+    try:
+        schema = manifest["schema"]
+        found = [field["name"] for field in schema["types"][schema["root"]["named"]]["struct"]["named"]]
+    except (KeyError, TypeError, IndexError):
+        return False
+    return all(field in found for field in fields)
+
+
 class Archive:
     """An open checkpoint with a verified structure. :meth:`verify` verifies its parts."""
 

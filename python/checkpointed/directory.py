@@ -24,7 +24,7 @@ from .errors import (
 )
 from .listing import Path
 from .npy import read
-from .scopes import SCOPES, unfold
+from .scopes import is_stack, unfold
 from .state import Decoder
 
 Result = TypeVar("Result")
@@ -83,9 +83,9 @@ def load(path: Path, generation: Optional[int] = None, *, verify: bool = True, m
         if verify:
             archive.verify()
         value = Decoder(archive, verify).decode()
-        if archive.manifest["name"] == groups.GROUP:
+        if groups.is_table(archive.manifest):
             return groups.unfold(file, value, archive.manifest["generation"], verify, mmap)
-        return unfold(file, value, verify) if archive.manifest["name"] == SCOPES else value
+        return unfold(file, value, verify) if is_stack(archive.manifest) else value
 
     return _newest(path, generation, decode)
 
@@ -103,7 +103,7 @@ def arrays(path: Path, generation: Optional[int] = None, *, verify: bool = True)
         archive = Archive(file)
         if verify:
             archive.verify()
-        if archive.manifest["name"] == groups.GROUP:
+        if groups.is_table(archive.manifest):
             table = Decoder(archive, verify).decode()
             return groups.arrays(file, table, archive.manifest["generation"], verify)
         return {part.name[: -len(".npy")]: read(archive, part) for part in archive.parts[:-1]}

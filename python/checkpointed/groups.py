@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any, Dict, Generator, List, Set, Tuple
+import os
+from typing import Any, Dict, Generator, List, Optional, Set, Tuple
 
 import numpy
 
-from . import listing
-from .archive import STATE, Archive
-from .errors import DamagedError, NotFoundError
-from .state import Decoder
+from . import listing, remote
+from .archive import STATE, Archive, is_state
+from .errors import CheckpointError, DamagedError, NotFoundError
+from .state import NUMBERS, Decoder, Row
 
 #: The name of the state in the manifest of a table.
 GROUP = "Group"
 #: The names of the types of blocks, and of values that are the same in all processes.
 SHARDED, SHARED = "group::Sharded", "group::Shared"
+#: The complex numbers that are pairs of these.
+COMPLEX = {"f32": numpy.dtype("<c8"), "f64": numpy.dtype("<c16")}
 
 
 class EachRank(tuple):
@@ -30,25 +33,36 @@ class Same:
 
 
 class Block:
-    """The part of an array that one process has."""
+    """The part of an array that one process has; `row` is what one of its elements consists of."""
 
-    def __init__(self, path: str, fields: Dict[str, Any]) -> None:
+    def __init__(self, path: str, fields: Dict[str, Any], row: Optional[Row] = None) -> None:
         try:
             self.shape, self.offset, self.extent = (
                 tuple(int(length) for length in fields[name]) for name in ("shape", "offset", "extent")
             )
-            self.data = fields["data"]
             # Kept apart it has the shape of the block; in the rest of the state, elements one after the other.
-            depth = len(self.extent) if self.data.shape[: len(self.extent)] == self.extent else 1
-            self.data = self.data.reshape(self.extent + self.data.shape[depth:])
+            data = fields["data"]
+            number, dims = row or (None, ())
+            if isinstance(data, list):
+                data = numpy.array(data, NUMBERS[number]).reshape((len(data),) + dims)
+            if number is None:
+                depth = len(self.extent) if data.shape[: len(self.extent)] == self.extent else 1
+            else:
+                depth = data.ndim - len(dims) + (data.dtype.kind == "c")
+            self.data = data.reshape(self.extent + data.shape[depth:])
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise DamagedError(path, f"a block of an array is none: {error!r}", STATE) from error
 
 
-def wrap(path: str, name: str, value: Any) -> Any:
+def is_table(manifest: Dict[str, Any]) -> bool:
+    """True for the table of a group. The state of a program may have its name, and not its fields."""
+    return is_state(manifest, GROUP, ("attempt", "size", "shards"))
+
+
+def wrap(path: str, name: str, value: Any, rows: Dict[str, Row]) -> Any:
     """Marks the values of a part by which it fits the others."""
     if name == SHARDED:
-        return Block(path, value)
+        return Block(path, value, rows.get("data"))
     return Same(value) if name == SHARED else value
 
 
@@ -109,6 +123,11 @@ def _part(path: str, table: Any, rank: int, generation: int, verify: bool, mmap:
         file = dict(listing.generations(folder)).get(generation, file)
         archive = Archive(file, mmap)
     except NotFoundError as error:
+        # The table is on the machine of rank 0.
+        if rank > 0 and not remote.is_url(folder) and not os.path.isdir(folder):
+            raise CheckpointError(
+                folder, f"the parts of rank {rank} are not here; bring the directories of all ranks to one place"
+            ) from error
         raise DamagedError(file, f"the part of rank {rank} is missing; use an older checkpoint") from error
     try:
         attempt, crc = table["attempt"], table["shards"][rank]["manifest_crc32"]
@@ -121,7 +140,7 @@ def _part(path: str, table: Any, rank: int, generation: int, verify: bool, mmap:
         raise DamagedError(file, "it is not the part that the table describes; use an older checkpoint")
     if verify:
         archive.verify()
-    return Decoder(archive, verify, lambda name, value: wrap(file, name, value)).decode()
+    return Decoder(archive, verify, lambda name, value, rows: wrap(file, name, value, rows)).decode()
 
 
 def _joint(values: List[Any]) -> Set[int]:
@@ -209,6 +228,15 @@ def _plain(value: Any, joint: Set[int]) -> Steps:
     return type(value)(members)
 
 
+def _make_complex(blocks: List[Block]) -> None:
+    """Gives all blocks complex numbers if one has them: those of another may be pairs in the rest of its state."""
+    fitting = {COMPLEX[name].str: NUMBERS[name] for name in COMPLEX}
+    found = next((block.data.dtype for block in blocks if block.data.dtype.str in fitting), None)
+    for block in blocks if found is not None else []:
+        if block.data.dtype == fitting[found.str] and block.data.shape[len(block.extent) :][-1:] == (2,):
+            block.data = numpy.ascontiguousarray(block.data).view(found)[..., 0]
+
+
 def _are_apart(blocks: List[Block]) -> bool:
     """True if no two blocks, which are inside the array and not empty, have an element together."""
     axes = range(len(blocks[0].offset)) if blocks else range(0)
@@ -229,6 +257,7 @@ def _are_apart(blocks: List[Block]) -> bool:
 
 
 def _whole(path: str, blocks: List[Block]) -> numpy.ndarray:
+    _make_complex(blocks)
     first = blocks[0]
     inner, dtype = first.data.shape[len(first.extent) :], first.data.dtype
     covered = 0

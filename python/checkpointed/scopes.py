@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Dict
 
 import numpy
 
-from .archive import STATE, Archive
+from .archive import STATE, Archive, is_state
 from .errors import DamagedError
 from .state import Decoder
 
 #: The name of the state in the manifest.
 SCOPES = "Scopes"
+
+
+def is_stack(manifest: Dict[str, Any]) -> bool:
+    """True for the stack of scopes. The state of a program may have its name, and not its fields."""
+    return is_state(manifest, SCOPES, ("calls", "frames"))
 
 
 def unfold(path: str, stack: Any, verify: bool) -> Any:

@@ -30,13 +30,19 @@ APART = {**{name: dtype.str for name, dtype in NUMBERS.items()}, "u128": "|V16",
 ROW_DEPTH = 64
 
 Steps = Generator[Tuple[object, Any], Any, Any]
+# The number of which an element of an array consists, if the file tells it, and its dimensions.
+Row = Tuple[Optional[str], Tuple[int, ...]]
 
 
 class Decoder:
     """Reads the bytes once. Each kind of value with others inside is a generator that requests them."""
 
-    def __init__(self, archive: Archive, verify: bool, wrap: Optional[Callable[[str, Any], Any]] = None) -> None:
-        """Decode all of a file. `wrap` is given the name and the value of each struct, and returns what stands for it."""
+    def __init__(self, archive: Archive, verify: bool, wrap: Optional[Callable[[str, Any, Dict[str, Row]], Any]] = None) -> None:
+        """Decode all of a file.
+
+        `wrap` is given the name and the value of each struct, and what the elements of its fields that are sequences
+        consist of, where they are numbers. It returns what stands for the struct.
+        """
         self.archive = archive
         self.wrap = wrap
         schema = archive.manifest["schema"]
@@ -52,7 +58,7 @@ class Decoder:
         self.nothings = NOTHINGS + 16 * len(self.data)
         self.steps: List[object] = []
         # For each definition that was looked at, what a row of it consists of.
-        self.rows: Dict[int, Optional[Tuple[Optional[str], Tuple[int, ...]]]] = {}
+        self.rows: Dict[int, Optional[Row]] = {}
 
     def decode(self) -> Any:
         """The value of the root, which must use every byte and every array."""
@@ -216,7 +222,9 @@ class Decoder:
             return numpy.frombuffer(bits if half else b"\0\0" + bits, "<f2" if half else "<f4")[0]
         if "struct" in definition:
             value = yield from self._fields(definition["struct"])
-            return value if self.wrap is None else self.wrap(definition.get("name", ""), value)
+            if self.wrap is None:
+                return value
+            return self.wrap(definition.get("name", ""), value, self._rows_of_fields(definition["struct"]))
         variants = self._list(definition.get("enum"))
         number = int.from_bytes(self._take(4), "little")
         if number >= len(variants):
@@ -228,6 +236,16 @@ class Decoder:
         if fields == "unit":
             return variant["name"]
         return {variant["name"]: (yield from self._fields(fields))}
+
+    def _rows_of_fields(self, fields: Any) -> Dict[str, Row]:
+        """For each named field that is a sequence of numbers, what its elements consist of."""
+        rows: Dict[str, Row] = {}
+        for field in fields.get("named", []) if isinstance(fields, dict) else []:
+            kind = field["type"]
+            row = self._row_within(kind["seq"], ROW_DEPTH) if isinstance(kind, dict) and "seq" in kind else None
+            if row is not None:
+                rows[field["name"]] = row
+        return rows
 
     def _fields(self, fields: Any) -> Steps:
         if fields == "unit":
@@ -286,7 +304,7 @@ class Decoder:
             raise self.archive.damaged(f"shape {array.shape} for {count} elements of shape {dims}", part)
         return array, leading, count
 
-    def _row(self, kind: Any) -> Tuple[Optional[str], Tuple[int, ...]]:
+    def _row(self, kind: Any) -> Row:
         """The number of which an element that is kept apart consists, and its dimensions.
 
         The number is None if the file does not have the form of the element. Tuples and structs of
@@ -297,7 +315,7 @@ class Decoder:
             raise self._damaged("an array of elements that are no numbers")
         return row
 
-    def _row_within(self, kind: Any, depth: int) -> Optional[Tuple[Optional[str], Tuple[int, ...]]]:
+    def _row_within(self, kind: Any, depth: int) -> Optional[Row]:
         if isinstance(kind, str):
             return (kind, ()) if kind in NUMBERS else None
         if depth == 0 or not isinstance(kind, dict) or len(kind) != 1:
@@ -322,7 +340,7 @@ class Decoder:
             self.rows[number] = self._row_of_struct(self._definition(number), depth)
         return self.rows[number]
 
-    def _row_of_struct(self, definition: Dict[str, Any], depth: int) -> Optional[Tuple[Optional[str], Tuple[int, ...]]]:
+    def _row_of_struct(self, definition: Dict[str, Any], depth: int) -> Optional[Row]:
         if _float16(definition) is not None:
             return definition["name"], ()
         fields = definition.get("struct")
@@ -338,7 +356,7 @@ class Decoder:
 
     def _row_of(
         self, members: List[Any], size: int, depth: int
-    ) -> Optional[Tuple[Optional[str], Tuple[int, ...]]]:
+    ) -> Optional[Row]:
         rows = [self._row_within(member, depth - 1) for member in members]
         if not rows or rows[0] is None or any(row != rows[0] for row in rows):
             return None

@@ -249,6 +249,21 @@ class Reader(unittest.TestCase):
             with self.assertRaises(checkpointed.DamagedError):
                 self.group(**forgery)
 
+    def test_a_state_with_the_name_of_a_table_is_a_state_like_others(self):
+        for name in ("Group", "Scopes"):
+            types = [{"name": name, "struct": {"named": [{"name": "size", "type": "u8"}]}}]
+            self.put(os.path.join(self.folder, f"{1:020}.ckpt"), {"named": 0}, b"\x07", types, name=name)
+            self.assertEqual(checkpointed.load(self.folder), {"size": 7})
+            self.assertEqual(checkpointed.arrays(self.folder), {})
+
+    def test_parts_on_other_machines_are_no_damage(self):
+        self.group()
+        os.rename(os.path.join(self.folder, "ranks", "000001"), os.path.join(self.folder, "elsewhere"))
+        for generation in (1, None):
+            with self.assertRaisesRegex(checkpointed.CheckpointError, "rank 1 are not here") as caught:
+                checkpointed.load(self.folder, generation=generation)
+            self.assertIs(type(caught.exception), checkpointed.CheckpointError)
+
     def test_blocks_that_leave_a_gap_or_overlap_are_refused(self):
         def whole(*blocks, shape=(4, 4)):
             parts = []

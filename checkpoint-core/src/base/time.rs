@@ -2,8 +2,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::panics::caught;
-
 /// Parses a duration such as `2h`, `90min`, `1h 30m` or `3600s`, as in the environment variables.
 ///
 /// ```
@@ -15,8 +13,16 @@ use super::panics::caught;
 /// ```
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
-    // It panics where the sum of the parts is beyond the longest duration.
-    caught(|| humantime::parse_duration(text)).ok()?.ok()
+    // humantime panics at some sums beyond the longest duration, so the parts are added here.
+    let ends_part = |place: usize| text[..place].trim_end().ends_with(char::is_alphabetic);
+    let digits = text.char_indices().filter(|(_, character)| character.is_ascii_digit());
+    let mut begins: Vec<usize> = digits.map(|(place, _)| place).filter(|place| ends_part(*place)).collect();
+    begins.insert(0, 0);
+    let ends = begins.iter().skip(1).copied().chain([text.len()]);
+    let parts = begins.iter().zip(ends).map(|(begin, end)| &text[*begin..end]);
+    parts
+        .map(|part| humantime::parse_duration(part).ok())
+        .try_fold(Duration::ZERO, |sum, part| sum.checked_add(part?))
 }
 
 /// Writes a time as a date; as a number of seconds where it has no date.
@@ -36,9 +42,14 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_people_write_them() {
-        for (text, seconds) in
-            [("2h", 7200), ("90min", 5400), ("3600s", 3600), ("1h 30m", 5400), ("2 days", 172_800)]
-        {
+        for (text, seconds) in [
+            ("2h", 7200),
+            ("90min", 5400),
+            ("3600s", 3600),
+            ("1h 30m", 5400),
+            ("2 days", 172_800),
+            (" 1h3 0m1.5min ", 5490),
+        ] {
             assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
         }
         for wrong in ["", "5", "in 2h", "2 hours from now", "-2h", "18446744073709551615s 1000ms"] {

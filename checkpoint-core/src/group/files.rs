@@ -117,8 +117,8 @@ impl GroupFile {
         self.table.shards.iter().map(cost)
     }
 
-    /// The ranks whose directories are not here, as where processes save in directories of their own
-    /// machines.
+    /// The ranks whose directories are not here, as where processes save in directories of their
+    /// own machines.
     ///
     /// # Errors
     /// If the ranks cannot be listed.

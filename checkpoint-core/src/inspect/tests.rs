@@ -227,10 +227,10 @@ fn is_no_table<T: Checkpoint + Clone + Default + Debug + PartialEq>() {
     let protection = Protection::new();
     let state = T::default();
     let mut checkpoints = Checkpointer::<T>::builder(&path).keep_last(9).open().unwrap();
-    (1..=3).for_each(|_| drop(checkpoints.save(&state).unwrap()));
+    (1..=3).for_each(|_| checkpoints.save(&state).map(drop).unwrap());
     drop(checkpoints);
     assert!(verify_directory(&path, &protection).unwrap().iter().all(Verdict::is_whole));
-    assert_eq!(overview(&path, &protection).unwrap().kind, Some(Kind::Checkpoints));
+    assert_eq!(overview(&path, &protection).unwrap().kind, Kind::Checkpoints);
     let file = newest(&path, &protection, 0).unwrap().unwrap();
     #[cfg(feature = "group")]
     assert!(super::GroupFile::of(&file, &protection).unwrap().is_none());

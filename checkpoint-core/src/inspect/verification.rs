@@ -42,7 +42,8 @@ pub enum Condition {
     /// The checkpoint is broken for good: a restart skips it for an older one.
     Damaged,
     /// The checkpoint cannot be read here and now, and may be whole: a permission, a key or a newer
-    /// version is missing, or the parts of a group are on other machines. A restart does not skip it.
+    /// version is missing, or the parts of a group are on other machines. A restart does not skip
+    /// it.
     OutOfReach,
 }
 
@@ -107,8 +108,8 @@ pub(super) fn verified(
     once_more_if(read, |(_, errors)| errors.iter().any(Error::is_unread)).0
 }
 
-/// Verifies a checkpoint that was opened. Returns the verdict, and all that is wrong. Parts that are
-/// elsewhere are out of reach, and no error.
+/// Verifies a checkpoint that was opened. Returns the verdict, and all that is wrong. Parts that
+/// are elsewhere are out of reach, and no error.
 #[cfg_attr(not(feature = "group"), allow(unused_variables, reason = "it opens the parts of a group"))]
 pub(super) fn verdict(
     path: &Path,

@@ -143,7 +143,7 @@ mod tests {
         let (path, to) = (parent.path().join("p"), parent.path().join("branch"));
         let version = |number: u64| {
             let pipeline = Pipeline::builder(&path).shared(true).open().unwrap();
-            let step = pipeline.step("a").param("number", number).keep(1);
+            let step = pipeline.step("a").param("number", &number).keep(1);
             assert_eq!(*step.run(|_| Ok::<u64, Error>(number)).unwrap().load().unwrap(), number);
         };
         version(1);

@@ -412,7 +412,7 @@ mod tests {
             pipeline.files().remember();
             drop(pipeline);
             let kept: Vec<String> = open().files().seen.keys().cloned().collect();
-            assert_eq!(kept, names, "shared: {shared}");
+            assert!(kept == names, "shared: {shared}: {} are kept", kept.len());
         }
     }
 

@@ -51,10 +51,15 @@ pub(super) fn costs(generations: &[Generation], protection: &Protection) -> Cost
     let (mut tables, mut unread): (Vec<Vec<GroupCost>>, usize) = (Vec::new(), 0);
     for kept in generations.iter().rev().take(READ) {
         let group = File::open(&kept.path, protection).and_then(|file| GroupFile::of(&file, protection));
-        let Ok(Some(group)) = group else {
-            // Retention may have removed it meanwhile.
-            unread += usize::from(kept.path.exists());
-            continue;
+        let group = match group {
+            Ok(Some(group)) => group,
+            // A state of a program that has the name of a table.
+            Ok(None) => continue,
+            Err(_) => {
+                // Retention may have removed it meanwhile.
+                unread += usize::from(kept.path.exists());
+                continue;
+            }
         };
         let costs: Vec<GroupCost> = group.costs().collect();
         if tables.first().is_none_or(|newest| newest.len() == costs.len()) {
