@@ -52,7 +52,7 @@ impl Reader {
         if !has_outputs && !of_run.has_any() {
             return Ok(None);
         }
-        of_run.counts_of(&self.outputs_in(&path, &container)?).map(Some)
+        self.lengths_in(&path, &container, of_run).map(Some)
     }
 
     /// Rewinds to a generation, unless an earlier start did and no other rewind of the program came

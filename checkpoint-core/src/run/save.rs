@@ -114,7 +114,10 @@ pub(crate) fn save(
     let (mut outcome, may_exist) = attempt(writer, order);
     // The full disk of an output gets no room from here. A generation that may exist has its number.
     let is_full = matches!(&outcome, Err(Error::NoSpace { path, .. }) if path.starts_with(&place));
-    if is_full && !may_exist && let Some(order) = again {
+    if is_full
+        && !may_exist
+        && let Some(order) = again
+    {
         // Until the second attempt, no file goes back below what this save counts on.
         match make_room(writer, order.manifest.generation) {
             Ok(true) => (outcome, _) = attempt(writer, order),

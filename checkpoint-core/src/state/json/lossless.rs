@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use crate::base::limits::VALUE_DEPTH_IN_JSON;
-use crate::codec::Place;
+use crate::codec::{Keys, Place};
 use serde::ser;
 use serde::{Serialize, Serializer};
 
@@ -56,7 +56,13 @@ impl<'k> Checker<'k> {
 
     fn parts(self) -> Result<Parts<'k>, Error> {
         self.is(Text::Parts);
-        Ok(Parts { inside: self.inside()?, keys: None, has_key: false, value: self.place })
+        Ok(Parts {
+            inside: self.inside()?,
+            kind: None,
+            keys: Keys::default(),
+            has_key: false,
+            value: self.place,
+        })
     }
 
     fn variant(self, name: &str) -> Result<Checker<'k>, Error> {
@@ -212,7 +218,9 @@ impl<'k> Serializer for Checker<'k> {
 struct Parts<'k> {
     inside: Checker<'k>,
     /// The kind of the keys so far.
-    keys: Option<Text>,
+    kind: Option<Text>,
+    /// Those that count as names.
+    keys: Keys,
     /// True if a key is there and its value is still to come.
     has_key: bool,
     /// The place of that value.
@@ -229,6 +237,11 @@ impl Parts<'_> {
     /// Checks a part whose place has this name within the place of all.
     fn part<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
         self.at(self.inside.place.under(name.as_bytes()), value)
+    }
+
+    /// The place of a value whose key is no name.
+    fn value_of_any(&self) -> Place {
+        self.inside.place.under(b"[]")
     }
 
     fn at<T: Serialize + ?Sized>(&mut self, place: Place, value: &T) -> Result<(), Error> {
@@ -249,6 +262,11 @@ macro_rules! parts {
             ) -> Result<(), Error> {
                 self.part($place, value)
             }
+
+            $(fn skip_field(&mut self, $name: &'static str) -> Result<(), Error> {
+                self.inside.place.under($name.as_bytes()).is_left_out();
+                Ok(())
+            })?
 
             fn end(self) -> Result<Text, Error> {
                 Ok(Text::Parts)
@@ -276,10 +294,13 @@ impl ser::SerializeMap for Parts<'_> {
         if std::mem::replace(&mut self.has_key, true) {
             return Err(half(true));
         }
-        let value = Cell::new(self.inside.place.under(b"[]"));
+        let value = Cell::new(self.value_of_any());
         let kind = key.serialize(Checker { key: Some(&value), ..self.inside })?;
+        if value.get() != self.value_of_any() {
+            self.keys.add(value.get());
+        }
         self.value = value.get();
-        match self.keys.replace(kind) {
+        match self.kind.replace(kind) {
             Some(other) if other != kind => Err(lost("a map has keys of more than one kind")),
             _ => Ok(()),
         }
@@ -293,7 +314,11 @@ impl ser::SerializeMap for Parts<'_> {
     }
 
     fn end(self) -> Result<Text, Error> {
-        if self.has_key { Err(half(true)) } else { Ok(Text::Parts) }
+        if self.has_key {
+            return Err(half(true));
+        }
+        self.keys.end_at(self.inside.place);
+        Ok(Text::Parts)
     }
 }
 

@@ -6,7 +6,7 @@ use cbor4ii::core::{major, marker, types};
 use serde::{Serialize, Serializer, ser};
 
 use super::{Error, Level, SOME};
-use crate::codec::Place;
+use crate::codec::{Keys, Place};
 
 pub(super) fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let _level = Level::enter()?;
@@ -209,7 +209,7 @@ impl<'w> Serializer for &'w mut Writer {
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Pairs<'w>, Error> {
-        Ok(Pairs { parts: self.begin_map()?, key: None })
+        Ok(Pairs { parts: self.begin_map()?, key: None, keys: Keys::default() })
     }
 
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Parts<'w>, Error> {
@@ -296,6 +296,8 @@ struct Pairs<'w> {
     parts: Parts<'w>,
     /// The key whose value is still to come, where it counts as a name.
     key: Option<Vec<u8>>,
+    /// Those that count as names.
+    keys: Keys,
 }
 
 /// The map has half an entry.
@@ -316,6 +318,9 @@ impl ser::SerializeMap for Pairs<'_> {
         self.parts.within(b"key", key)?;
         let key = self.parts.writer.output.buffer().get(start..).unwrap_or_default();
         let is_name = key.len() <= NAME && key.first().is_some_and(|first| first >> 5 == major::STRING);
+        if is_name {
+            self.keys.add(self.parts.writer.place.under(key));
+        }
         self.key = Some(if is_name { key.to_vec() } else { Vec::new() });
         Ok(())
     }
@@ -326,7 +331,11 @@ impl ser::SerializeMap for Pairs<'_> {
     }
 
     fn end(self) -> Result<(), Error> {
-        if self.key.is_some() { Err(half(true)) } else { self.parts.end() }
+        if self.key.is_some() {
+            return Err(half(true));
+        }
+        self.keys.end_at(self.parts.writer.place);
+        self.parts.end()
     }
 }
 
@@ -342,6 +351,11 @@ macro_rules! fields {
                 value: &T,
             ) -> Result<(), Error> {
                 self.field(name, value)
+            }
+
+            fn skip_field(&mut self, name: &'static str) -> Result<(), Error> {
+                self.writer.place.under(name.as_bytes()).is_left_out();
+                Ok(())
             }
 
             fn end(self) -> Result<(), Error> {
