@@ -173,9 +173,7 @@ impl<'a> Comparison<'a> {
             return;
         }
         if depth > TYPE_DEPTH || self.compared.len() > self.most {
-            let (before, after) = ("a type too large to compare".to_owned(), self.describe(false, program));
-            self.report(DifferenceKind::Uncompared, before, after);
-            return;
+            return self.too_large(self.describe(false, program));
         }
         if let Some(migrations) = self.migrations {
             if let Some((old, step)) = self.migration(migrations, checkpoint, program) {
@@ -260,6 +258,11 @@ impl<'a> Comparison<'a> {
         depth: usize,
         describe: impl FnOnce(&Self) -> (String, String),
     ) {
+        // A forged schema may have any number of observed forms around each other, or a cycle.
+        if depth > TYPE_DEPTH {
+            let (_, after) = describe(self);
+            return self.too_large(after);
+        }
         if seen.versions != wanted.versions {
             self.report(DifferenceKind::Version, versions(&seen.versions), versions(&wanted.versions));
         }
@@ -336,6 +339,10 @@ impl<'a> Comparison<'a> {
                 && difference.path.get(length..).is_some_and(is_inside_type);
             number <= first || !is_shown
         });
+    }
+
+    fn too_large(&mut self, program: String) {
+        self.report(DifferenceKind::Uncompared, "a type too large to compare".to_owned(), program);
     }
 
     fn report(&mut self, kind: DifferenceKind, checkpoint: String, program: String) {

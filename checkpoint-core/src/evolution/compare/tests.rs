@@ -431,6 +431,30 @@ fn no_forged_schema_makes_the_comparison_loop_or_overflow() {
     );
     assert_eq!(differences(&circle, &circle).len(), 1);
 
+    // Forms that were observed inside of observed forms: around themselves, and in a long chain.
+    let observed = |count: usize, inner: &dyn Fn(usize) -> Type| {
+        let definitions = (0..count).map(|number| {
+            let body = Body::Struct(Fields::Newtype(inner(number)));
+            Definition { foreign: true, observed: true, ..definition("O", body) }
+        });
+        schema(Type::Named(0), definitions.collect())
+    };
+    let long = |number: usize| if number == 99_999 { Type::U8 } else { Type::Named(number + 1) };
+    for forged in [
+        observed(1, &|_| Type::Named(0)),
+        observed(2, &|number| Type::Named(1 - number)),
+        observed(100_000, &long),
+    ] {
+        for program in [plain(Type::U64), plain(Type::Opaque("P".to_owned())), list(Type::U8)] {
+            let found = differences(&forged, &program);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(!differences(&program, &forged).is_empty());
+        }
+        differences(&forged, &forged);
+    }
+    let short = observed(3, &|number| if number == 2 { Type::U8 } else { long(number) });
+    assert_eq!(differences(&short, &plain(Type::U8)), []);
+
     // A list that is a different struct at each of its 100 000 elements.
     let chain = |width: usize| {
         let definitions = (0..100_000).map(|number: usize| {
