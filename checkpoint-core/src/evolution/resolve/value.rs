@@ -211,6 +211,25 @@ pub(super) fn is_ignored<V>() -> bool {
     typeid::of::<V>() == typeid::of::<IgnoredAny>()
 }
 
+macro_rules! exact {
+    ($($deserialize:ident => $visit:ident($type:ident);)*) => {$(
+        /// Gives the type that was asked for, or refuses an integer that does not fit it: a visitor
+        /// may cut a wider one, or need not take it.
+        fn $deserialize<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+            self.guarded(|value| {
+                let Some(mut value) = value.present()? else { return visitor.visit_none() };
+                match value.number()? {
+                    Some(number) => match number.to_integer::<$type>(stringify!($type))? {
+                        Some(integer) => visitor.$visit(integer),
+                        None => number.visit(visitor),
+                    },
+                    None => value.deserialize_any(visitor),
+                }
+            })
+        }
+    )*};
+}
+
 impl<'a> Deserializer<'a> for Value<'_, 'a> {
     type Error = Failure;
 
@@ -361,6 +380,19 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
         })
     }
 
+    exact! {
+        deserialize_i8 => visit_i8(i8);
+        deserialize_i16 => visit_i16(i16);
+        deserialize_i32 => visit_i32(i32);
+        deserialize_i64 => visit_i64(i64);
+        deserialize_i128 => visit_i128(i128);
+        deserialize_u8 => visit_u8(u8);
+        deserialize_u16 => visit_u16(u16);
+        deserialize_u32 => visit_u32(u32);
+        deserialize_u64 => visit_u64(u64);
+        deserialize_u128 => visit_u128(u128);
+    }
+
     fn deserialize_f32<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
         self.guarded(|value| {
             let Some(mut value) = value.present()? else { return visitor.visit_none() };
@@ -440,6 +472,6 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
     }
 
     forward_to_deserialize_any! {
-        <V: Visitor<'a>> bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 char unit tuple map identifier ignored_any
+        <V: Visitor<'a>> bool char unit tuple map identifier ignored_any
     }
 }

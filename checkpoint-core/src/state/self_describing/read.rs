@@ -3,7 +3,9 @@
 use cbor4ii::core::dec::{self, Decode, IgnoredAny, Read, Reference};
 use cbor4ii::core::utils::SliceReader;
 use cbor4ii::core::{major, marker, types};
-use serde::de::{DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
+};
 use serde::{Deserialize, Deserializer};
 
 use super::{Error, Level, SOME};
@@ -200,7 +202,8 @@ const VARIANT: u8 = major::MAP << 5 | 1;
 
 macro_rules! exact {
     ($($deserialize:ident => $visit:ident($type:ty);)*) => {$(
-        /// Gives the type that was asked for if the number fits it: a visitor need not take others.
+        /// Gives the type that was asked for, or refuses an integer that does not fit it: a visitor
+        /// may cut a wider one, or need not take it.
         fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
             if !self.is_integer()? {
                 return self.deserialize_any(visitor);
@@ -214,7 +217,7 @@ macro_rules! exact {
             };
             match exact {
                 Some(exact) => visitor.$visit(exact),
-                None => number.visit(visitor),
+                None => Err(number.refused_as(stringify!($type))),
             }
         }
     )*};
@@ -228,6 +231,16 @@ impl Integer {
             Integer::Large(number) => visitor.visit_u128(number),
             Integer::Small(number) => visitor.visit_i128(number),
         }
+    }
+
+    fn refused_as(&self, ty: &str) -> Error {
+        let number = match self {
+            Integer::Unsigned(number) => number.to_string(),
+            Integer::Signed(number) => number.to_string(),
+            Integer::Large(number) => number.to_string(),
+            Integer::Small(number) => number.to_string(),
+        };
+        Error::invalid_value(Unexpected::Other(&format!("integer `{number}`")), &ty)
     }
 }
 

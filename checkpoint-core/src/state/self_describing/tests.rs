@@ -126,6 +126,13 @@ fn a_number_keeps_its_value_in_another_type_or_is_refused() {
     assert_eq!(reads::<_, f64>(&u128::MAX), Err(format!("{} is no value of f64", u128::MAX)));
     assert!(reads::<_, f64>(&i128::MIN).is_err(), "serde makes no float of such an integer");
     assert!(reads::<_, u8>(&300_u16).is_err());
+    let saturated = "invalid value: integer `300`, expected u8".to_owned();
+    assert_eq!(reads::<_, Vec<std::num::Saturating<u8>>>(&vec![300_u16]), Err(saturated));
+    let negative = "invalid value: integer `-7`, expected u64".to_owned();
+    assert_eq!(reads::<_, std::num::Saturating<u64>>(&-7_i8), Err(negative));
+    assert_eq!(reads::<_, std::num::Saturating<u64>>(&(1_i128 << 63)), Ok(std::num::Saturating(1 << 63)));
+    assert_eq!(reads::<_, u64>(&i128::from(u64::MAX)), Ok(u64::MAX));
+    assert!(reads::<_, u64>(&(1_i128 << 64)).unwrap_err().contains("18446744073709551616"));
 }
 
 #[test]
