@@ -60,10 +60,15 @@ impl<'de> Reader<'de> {
         rest.as_ref().len()
     }
 
-    /// Goes one value deeper, with the stack that the result needs. If a value is refused before it
-    /// is read, its end is unknown.
+    /// Goes one value deeper, with the stack that the result needs.
     fn inside<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R, Error>) -> Result<R, Error> {
         let _level = Level::enter().map_err(|error| self.keep(error))?;
+        self.with_room(read)
+    }
+
+    /// Reads a value with the stack that it needs. If it is refused before it is read, its end is
+    /// unknown.
+    fn with_room<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R, Error>) -> Result<R, Error> {
         let before = self.rest();
         let room = Room::for_types_up_to(size_of::<R>());
         match room.before(size_of::<R>(), || read(self)) {
@@ -362,16 +367,19 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
+        let is_empty = ![VARIANT, major::MAP << 5 | marker::START].contains(&self.peek()?);
+        // The name of a variant alone is no level when it is written either.
+        if is_empty {
+            return self.with_room(|reader| visitor.visit_enum(Empty(reader)));
+        }
         self.inside(|reader| {
             if reader.skip(VARIANT)? {
                 return visitor.visit_enum(Holding(&mut *reader)).map_err(|error| reader.keep(error));
             }
             // Some types write a variant by hand like this.
-            if reader.skip(major::MAP << 5 | marker::START)? {
-                let value = visitor.visit_enum(Holding(&mut *reader));
-                return reader.ended(value);
-            }
-            visitor.visit_enum(Empty(reader))
+            reader.data.advance(1);
+            let value = visitor.visit_enum(Holding(&mut *reader));
+            reader.ended(value)
         })
     }
 
