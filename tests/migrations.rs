@@ -844,6 +844,55 @@ mod newtypes {
         assert!(error.contains(said), "{error}");
     }
 
+    #[test]
+    fn a_newtype_around_a_version_takes_no_older_one() {
+        #[checkpointed(name = "Kelvin")]
+        struct Celsius(f64);
+        #[checkpointed(name = "Kelvin", version = 3, migrate(from = 1, with = Rankine::first), migrate(from = 2, with = Rankine::second))]
+        #[derive(Debug, PartialEq)]
+        struct Rankine(f64);
+        impl Rankine {
+            fn first(old: Celsius) -> Rankine {
+                Rankine((old.0 + 273.15) * 1.8)
+            }
+            fn second(old: Kelvin) -> Rankine {
+                Rankine(old.0 * 1.8)
+            }
+        }
+        #[checkpointed]
+        #[derive(Debug, PartialEq)]
+        struct Outer<T>(T);
+        let log = |last| Log { last, step: 1 };
+        let directory = saved(&log(Kelvin(300.0)));
+        assert_eq!(load::<Log<Outer<Rankine>>>(&directory).unwrap().0.last, Outer(Rankine(540.0)));
+        #[checkpointed(name = "log")]
+        #[derive(Debug, PartialEq)]
+        struct Told {
+            #[checkpointed(was_type = "Kelvin")]
+            last: Outer<Rankine>,
+            step: u64,
+        }
+        assert_eq!(load::<Told>(&directory).unwrap().0, Told { last: Outer(Rankine(540.0)), step: 1 });
+        // A changed step makes the value be found by its name.
+        #[checkpointed(name = "log")]
+        #[derive(Debug, PartialEq)]
+        struct Wider<R> {
+            last: R,
+            step: u128,
+        }
+        let wider = load::<Wider<Outer<Kelvin>>>(&directory).unwrap().0;
+        assert_eq!(wider, Wider { last: Outer(Kelvin(300.0)), step: 1 });
+        #[checkpointed(name = "log")]
+        #[derive(Debug, PartialEq)]
+        struct Optional {
+            #[checkpointed(was_type = "Kelvin")]
+            last: Outer<Option<Kelvin>>,
+            step: u128,
+        }
+        let optional = load::<Optional>(&directory).unwrap().0;
+        assert_eq!(optional, Optional { last: Outer(Some(Kelvin(300.0))), step: 1 });
+    }
+
     mod engine {
         #[checkpointed::checkpointed]
         #[derive(Debug, PartialEq)]
