@@ -567,6 +567,51 @@ fn a_new_form_in_a_described_field_is_read_back() {
 }
 
 #[test]
+fn a_float_of_another_width_is_another_form() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Single(f32),
+        Double(f64),
+    }
+    macro_rules! refuses {
+        ($form:literal: $($good:expr),+ => $($bad:expr),+) => {{
+            #[checkpointed]
+            #[derive(Clone, Debug, PartialEq)]
+            struct Holder {
+                #[serde(with = $form)]
+                number: Number,
+            }
+            let directory = tempfile::tempdir().unwrap();
+            let mut checkpoints = Checkpointer::<Holder>::open(directory.path()).unwrap();
+            for number in [$($good),+] {
+                checkpoints.save(&Holder { number }).unwrap();
+            }
+            for number in [$($bad),+] {
+                refused(checkpoints.save(&Holder { number: number.clone() }));
+                checkpoints.save(&Holder { number: Number::Single(0.1) }).unwrap();
+                refused(checkpoints.save(&Holder { number }));
+            }
+        }};
+    }
+    use Number::{Double, Single};
+    refuses!("checkpointed::self_describing": Single(0.5) => Double(0.1), Double(0.5));
+    refuses!("checkpointed::json": Single(0.5) => Double(0.123_456_789_012));
+    // In JSON one half is the same text in both.
+    refuses!("checkpointed::json": Double(0.5), Single(0.5) => Double(0.123_456_789_012), Double(1e300));
+    let directory = tempfile::tempdir().unwrap();
+    #[checkpointed]
+    struct First {
+        #[serde(with = "checkpointed::self_describing")]
+        number: Number,
+    }
+    let mut checkpoints = Checkpointer::<First>::open(directory.path()).unwrap();
+    refused(checkpoints.save(&First { number: Double(0.5) }));
+    checkpoints.save(&First { number: Single(0.5) }).unwrap();
+    refused(checkpoints.save(&First { number: Double(0.5) }));
+}
+
+#[test]
 fn a_form_is_known_in_the_field_that_had_it() {
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct Totals {

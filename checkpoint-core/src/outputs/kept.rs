@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use super::Appended;
 use super::stored::Stored;
 use super::value::Owned;
-use crate::base::lasting::{self, Lasting};
+use crate::base::lasting::{self, Lasting, Restore};
 use crate::evolution::Own;
 use crate::schema::{Body, Definition, Fields};
 
@@ -19,18 +19,15 @@ thread_local! {
 }
 
 /// While it lives, outputs that this thread encodes come back as themselves when they are decoded.
-pub(crate) struct Keeping(PhantomData<*const ()>);
+/// Then those come back again that were encoded before it.
+pub(crate) struct Keeping(
+    #[allow(dead_code, reason = "its drop")] Restore<Vec<Owned>>,
+    PhantomData<*const ()>,
+);
 
 /// Begins to keep the outputs that this thread encodes.
 pub(crate) fn keep() -> Keeping {
-    lasting::replace(&OUTPUTS, Some(Vec::new()));
-    Keeping(PhantomData)
-}
-
-impl Drop for Keeping {
-    fn drop(&mut self) {
-        drop(lasting::replace(&OUTPUTS, None));
-    }
+    Keeping(Restore::set(&OUTPUTS, Vec::new()), PhantomData)
 }
 
 /// The stored form of an output that is kept; `None` if outputs are not kept now.
@@ -58,4 +55,26 @@ fn is_output(definition: &Definition) -> bool {
     let is_named = definition.name == "Appended" && !definition.foreign;
     // Later versions of the library add fields behind these.
     is_named && fields.iter().map(|field| field.name.as_str()).take(FIELDS.len()).eq(FIELDS)
+}
+
+#[cfg(all(test, not(shuttle)))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_are_kept_again_behind_others_that_were() {
+        let directory = tempfile::tempdir().unwrap();
+        let output = |name: &str| Appended::at(directory.path().join(name));
+        let outer = keep();
+        let first = stored(&output("first.csv")).unwrap();
+        let inner = keep();
+        let second = stored(&output("second.csv")).unwrap();
+        assert!(super::output(&second).is_some());
+        drop(inner);
+        assert!(super::output(&first).is_some());
+        assert!(stored(&output("third.csv")).is_some());
+        drop(outer);
+        assert!(stored(&output("fourth.csv")).is_none());
+    }
 }

@@ -10,9 +10,13 @@ use crate::codec::{Keys, Place};
 
 pub(super) fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let _level = Level::enter()?;
-    let mut writer = Writer { output: BufWriter::new(Vec::new()), place: Place::of_field::<T>("cbor") };
-    value.serialize(&mut writer)?;
-    Ok(writer.output.into_inner())
+    let (output, place) = (BufWriter::new(Vec::new()), Place::of_field::<T>("cbor"));
+    let mut writer = Writer { output, place, failure: None };
+    let written = value.serialize(&mut writer);
+    match writer.failure {
+        Some(failure) => Err(failure),
+        None => written.map(|()| writer.output.into_inner()),
+    }
 }
 
 /// The length in bytes of the longest key that counts as a name.
@@ -24,7 +28,8 @@ enum Kind {
     Bool,
     Integer,
     LargeInteger,
-    Float,
+    Single,
+    Double,
     Text,
     Bytes,
     None,
@@ -39,9 +44,21 @@ struct Writer {
     output: BufWriter,
     /// The place of the next value.
     place: Place,
+    /// The first failure of a part. A type may continue after it, but all that is written then is
+    /// worthless.
+    failure: Option<Error>,
 }
 
 impl Writer {
+    /// Keeps the failure of a part.
+    fn kept(&mut self, written: Result<(), Error>) -> Result<(), Error> {
+        written.map_err(|error| {
+            let said = Error(error.0.clone());
+            self.failure.get_or_insert(error);
+            said
+        })
+    }
+
     fn leaf(&mut self, kind: Kind, value: impl Encode) -> Result<(), Error> {
         self.place.holds(kind as u8);
         self.put(value)
@@ -110,8 +127,8 @@ impl<'w> Serializer for &'w mut Writer {
         serialize_u32(u32) => Integer;
         serialize_u64(u64) => Integer;
         serialize_u128(u128) => LargeInteger;
-        serialize_f32(f32) => Float;
-        serialize_f64(f64) => Float;
+        serialize_f32(f32) => Single;
+        serialize_f64(f64) => Double;
         serialize_str(&str) => Text;
     }
 
@@ -244,11 +261,13 @@ struct Parts<'w> {
 
 impl Parts<'_> {
     fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        value.serialize(&mut *self.writer)
+        let written = value.serialize(&mut *self.writer);
+        self.writer.kept(written)
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
-        self.writer.put(name)?;
+        let written = self.writer.put(name);
+        self.writer.kept(written)?;
         self.within(name.as_bytes(), value)
     }
 
@@ -312,7 +331,7 @@ impl ser::SerializeMap for Pairs<'_> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
         if self.key.is_some() {
-            return Err(half(true));
+            return self.parts.writer.kept(Err(half(true)));
         }
         let start = self.parts.writer.output.buffer().len();
         self.parts.within(b"key", key)?;
@@ -326,7 +345,7 @@ impl ser::SerializeMap for Pairs<'_> {
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        let Some(key) = self.key.take() else { return Err(half(false)) };
+        let Some(key) = self.key.take() else { return self.parts.writer.kept(Err(half(false))) };
         self.parts.within(&key, value)
     }
 
