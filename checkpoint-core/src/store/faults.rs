@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     stale: usize,
     /// A file whose bytes the device does not give, and the number of times left.
     unread: Option<(OsString, usize)>,
+    /// A file whose bytes the device never gives. Another one of its name is read.
+    broken: Option<Identity>,
 }
 
 /// The fault of an operation.
@@ -115,6 +117,11 @@ impl FaultyDisk {
 
     pub(crate) fn be_unread(&self, name: &str, times: usize) {
         self.plan.lock().unwrap().unread = Some((name.into(), times));
+    }
+
+    /// Never gives the bytes of the file that has this path now.
+    pub(crate) fn break_file(&self, path: &Path) {
+        self.plan.lock().unwrap().broken = self.real.identity(path).unwrap();
     }
 
     fn openings(&self) -> usize {
@@ -230,6 +237,9 @@ impl Disk for FaultyDisk {
             && *times > 0
         {
             *times -= 1;
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        if plan.broken.is_some() && plan.broken == self.real.identity(path)? {
             return Err(io::Error::from_raw_os_error(EIO));
         }
         self.real.open(path)
