@@ -471,7 +471,7 @@ impl Value {
             return Ok(());
         }
         if let Whereabouts::Open(file) = &inner.file {
-            file.flush(inner.length)?;
+            file.flush_to_read(inner.length)?;
         }
         let counts = inner.counts();
         let found = if inner.length > 0 { look(&*disk, &path, &counts).ok() } else { None };
