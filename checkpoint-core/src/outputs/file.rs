@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::counts::{
     Counts, MOST_NAMES, aside, behind_links, check_name, inode, not_opened, open_to_write, put_aside,
@@ -17,7 +17,7 @@ use super::counts::{
 use super::end::End;
 use super::of_run::OfRun;
 use super::value::Owner;
-use crate::base::warnings::warn;
+use crate::base::warnings::{HeldGuard, warn};
 use crate::error::{Error, OutputFault};
 use crate::store::{Disk, Growing, Opening, Process};
 
@@ -217,8 +217,8 @@ impl OpenFile {
         Arc::clone(&self.file.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn state(&self) -> MutexGuard<'_, Written> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> HeldGuard<'_, Written> {
+        HeldGuard::new(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn fault(&self, counted: u64, fault: OutputFault) -> Error {
