@@ -508,6 +508,30 @@ fn a_save_into_a_directory_that_was_moved_is_not_acknowledged() {
     }
 }
 
+#[test]
+fn a_discard_in_a_directory_that_was_moved_is_an_error() {
+    let discards = |place: Option<usize>| {
+        let (_parent, path, disk, mut checkpoints) = saved(File::New, Way::AtOnce);
+        checkpoints.pin(3).unwrap();
+        for number in 4..=5 {
+            checkpoints.save(&state(number, Way::AtOnce)).unwrap();
+        }
+        disk.plan(place.map(|place| (place, Fault::Replaced)));
+        let outcome = checkpoints.discard_newer(3);
+        let moved = CheckpointReader::<Vec<u64>>::open(path.with_extension("moved"));
+        (disk.asked(), outcome, moved.and_then(|moved| moved.generations()))
+    };
+    let (asked, outcome, _) = discards(None);
+    outcome.unwrap();
+    let retires: Vec<usize> = (0..asked.len()).filter(|place| asked[*place].starts_with("retire")).collect();
+    assert_eq!(retires.len(), 2, "{asked:?}");
+    for (place, left) in retires.into_iter().zip([&[3, 4, 5][..], &[3, 5]]) {
+        let (asked, outcome, moved) = discards(Some(place));
+        assert!(matches!(outcome, Err(Error::DirectoryReplaced { .. })), "{asked:?}");
+        assert_eq!(moved.unwrap(), left);
+    }
+}
+
 /// Saves while the disk fails one operation, and afterwards.
 fn refuses(operation: &str, place: usize, fault: Fault, file: File, way: Way) {
     let number = |loaded: Option<Vec<u64>>| loaded.map(|state| state[0]);
