@@ -7,6 +7,7 @@ use super::Appended;
 use super::stored::Stored;
 use super::value::Owned;
 use crate::base::lasting::{self, Lasting, Restore};
+use crate::base::panics::calls;
 use crate::evolution::Own;
 use crate::schema::{Body, Definition, Fields};
 
@@ -14,26 +15,27 @@ use crate::schema::{Body, Definition, Fields};
 const KEPT: &str = "\0kept";
 
 thread_local! {
-    /// The outputs that this thread has encoded, while they are kept.
-    static OUTPUTS: Lasting<Vec<Owned>> = const { lasting::nothing() };
+    /// The outputs that this thread has encoded, while they are kept, and the functions of the
+    /// program that it was in when that began: what one does that is called meanwhile is apart.
+    static OUTPUTS: Lasting<(Vec<Owned>, u32)> = const { lasting::nothing() };
 }
 
 /// While it lives, outputs that this thread encodes come back as themselves when they are decoded.
 /// Then those come back again that were encoded before it.
 pub(crate) struct Keeping(
-    #[allow(dead_code, reason = "its drop")] Restore<Vec<Owned>>,
+    #[allow(dead_code, reason = "its drop")] Restore<(Vec<Owned>, u32)>,
     PhantomData<*const ()>,
 );
 
 /// Begins to keep the outputs that this thread encodes.
 pub(crate) fn keep() -> Keeping {
-    Keeping(Restore::set(&OUTPUTS, Vec::new()), PhantomData)
+    Keeping(Restore::set(&OUTPUTS, (Vec::new(), calls())), PhantomData)
 }
 
 /// The stored form of an output that is kept; `None` if outputs are not kept now.
 pub(super) fn stored(output: &Appended) -> Option<Stored> {
     lasting::look(&OUTPUTS, |outputs| {
-        let outputs = outputs.as_mut()?;
+        let (outputs, _) = outputs.as_mut().filter(|(_, of)| *of == calls())?;
         outputs.push((output.value.clone(), output._owner.clone()));
         let length = (outputs.len() - 1) as u64;
         Some(Stored { path: String::new(), run: KEPT.to_owned(), length, end: String::new(), inode: 0 })
@@ -43,7 +45,7 @@ pub(super) fn stored(output: &Appended) -> Option<Stored> {
 /// The output of such a stored form.
 pub(super) fn output(stored: &Stored) -> Option<Owned> {
     let place = usize::try_from(stored.length).ok().filter(|_| stored.run == KEPT)?;
-    lasting::look(&OUTPUTS, |outputs| outputs.as_ref()?.get(place).cloned())
+    lasting::look(&OUTPUTS, |outputs| outputs.as_ref()?.0.get(place).cloned())
 }
 
 /// The type whose values no program takes from another run.
