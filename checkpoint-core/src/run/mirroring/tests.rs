@@ -646,6 +646,24 @@ fn a_generation_that_was_discarded_does_not_come_back() {
 }
 
 #[test]
+fn a_discard_leaves_a_generation_at_the_mirror() {
+    let bench = bench();
+    let mut checkpoints = bench.builder(Mirror::to(&bench.far).keep_last(1)).open().unwrap();
+    for state in [1, 2] {
+        checkpoints.save(&state).unwrap();
+        checkpoints.wait_for_mirror(LONG).unwrap();
+    }
+    assert_eq!(generations(&bench.far), [2]);
+    checkpoints.discard_newer(1).unwrap();
+    // The run is killed here, and its machine is lost.
+    assert_eq!(generations(&bench.far), [1]);
+    drop(checkpoints);
+    fs::remove_dir_all(&bench.near).unwrap();
+    let mut checkpoints = bench.builder(Mirror::to(&bench.far)).open().unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(1));
+}
+
+#[test]
 fn nothing_is_discarded_while_the_mirror_is_away() {
     let bench = bench();
     bench.run(1..=2);

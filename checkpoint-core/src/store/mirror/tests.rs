@@ -245,11 +245,11 @@ fn what_is_pinned_on_one_level_keeps_both_from_a_discard() {
     mirror.update(2, true, &clock()).unwrap();
     // The mirror does not have it.
     checkpoints.pin(3).unwrap();
-    let error = mirror.discard_newer(1).unwrap_err();
+    let error = mirror.discard_newer(1, &clock()).unwrap_err();
     assert!(matches!(error, Error::NotDiscarded { generation: 3, .. }), "{error}");
     assert_eq!(mirror.home().generations().unwrap(), [1, 2]);
     checkpoints.unpin(3).unwrap();
-    mirror.discard_newer(1).unwrap();
+    mirror.discard_newer(1, &clock()).unwrap();
     assert_eq!(mirror.home().generations().unwrap(), [1]);
 }
 
@@ -274,7 +274,7 @@ fn a_discard_that_is_cut_short_sets_no_levels_apart() {
             let faulty = FaultyDisk::default();
             let (mut mirror, _) = reached(&path, &to, Arc::new(faulty.clone()));
             faulty.plan(Some((place, Fault::Error(error))));
-            let outcome = mirror.discard_newer(2);
+            let outcome = mirror.discard_newer(2, &clock());
             let is_over = faulty.asked().len() <= place;
             faulty.plan(None);
             drop(mirror);
