@@ -154,6 +154,7 @@ impl From<Order> for String {
 }
 
 /// Its variants have other numbers when they are read.
+#[allow(dead_code, reason = "one is only there for its number")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Shifted {
     A(u8),
@@ -206,14 +207,14 @@ struct Row {
 
 #[checkpointed]
 #[derive(Clone, Debug, PartialEq)]
-struct Described<V: Serialize + serde::de::DeserializeOwned + 'static> {
+struct InCbor<V: Serialize + serde::de::DeserializeOwned + 'static> {
     #[serde(with = "checkpointed::self_describing")]
     value: V,
 }
 
 #[checkpointed]
 #[derive(Clone, Debug, PartialEq)]
-struct InJson<V: Serialize + serde::de::DeserializeOwned + 'static> {
+struct AsJson<V: Serialize + serde::de::DeserializeOwned + 'static> {
     #[serde(with = "checkpointed::json")]
     value: V,
 }
@@ -235,8 +236,8 @@ fn only_the_first_is_saved<S: Checkpoint + Clone + Debug + PartialEq>(values: &[
 fn a_field_that_is_left_out_for_the_first_time_is_read_back() {
     let task = |tags: &[&str]| Task { id: 1, tags: tags.iter().map(ToString::to_string).collect() };
     let values = [task(&["x"]), task(&[]), task(&[])];
-    only_the_first_is_saved(&values.clone().map(|value| Described { value }));
-    only_the_first_is_saved(&values.map(|value| InJson { value }));
+    only_the_first_is_saved(&values.clone().map(|value| InCbor { value }));
+    only_the_first_is_saved(&values.map(|value| AsJson { value }));
 }
 
 #[test]
@@ -248,8 +249,8 @@ fn another_set_of_keys_is_read_back() {
     };
     // One without `tags`, and one that has the key of a field.
     let values = [row(1, &["a"]), row(0, &["a"]), row(1, &["name"]), row(1, &["a", "name"])];
-    only_the_first_is_saved(&values.clone().map(|value| Described { value }));
-    only_the_first_is_saved(&values.map(|value| InJson { value }));
+    only_the_first_is_saved(&values.clone().map(|value| InCbor { value }));
+    only_the_first_is_saved(&values.map(|value| AsJson { value }));
 }
 
 #[test]

@@ -161,7 +161,9 @@ mod tests {
         let taken = Arc::clone(&told);
         let builder = Checkpointer::<Appended>::builder(parent.path().join("run.ckpt"));
         let builder = builder.on_warning(move |_| taken.lock().unwrap().push(output.len()));
-        must_end(move || drop(builder.open().unwrap().save(output).unwrap()));
+        must_end(move || {
+            builder.open().unwrap().save(output).unwrap();
+        });
         assert_eq!(*told.lock().unwrap(), [0]);
     }
 
