@@ -81,6 +81,7 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
     encode_by(&mut |writer| writer.root(value), forms, into, arrays)
 }
 
+/// The part of it that is not built once more for each type.
 fn encode_by(
     write: &mut dyn FnMut(&mut Writer<'_>) -> Result<()>,
     forms: &Forms,

@@ -90,7 +90,7 @@ impl Reader {
         for generation in self.generations()? {
             let metrics = match self.manifest_as_listed(generation) {
                 Ok(manifest) => writer.retention().metrics(&manifest),
-                Err(error) if error.is_damage() && !error.is_unread() => continue,
+                Err(error) if error.is_lasting_damage() => continue,
                 Err(_) => Metrics::Unread,
             };
             writer.note_metrics(generation, metrics);

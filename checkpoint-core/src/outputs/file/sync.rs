@@ -196,14 +196,23 @@ mod tests {
 
     /// A file whose first sync fails, and then the first write to blocks that were given back.
     #[derive(Debug)]
-    struct FullLater {
+    struct Failing {
         file: Arc<dyn Growing>,
+        /// True to lose the first bytes when the sync fails.
+        loses: bool,
         has_failed_to_sync: AtomicBool,
         was_full: AtomicBool,
         is_full: AtomicBool,
     }
 
-    impl Growing for FullLater {
+    impl Failing {
+        fn of(file: Arc<dyn Growing>, loses: bool) -> Arc<dyn Growing> {
+            let (has_failed_to_sync, was_full, is_full) = Default::default();
+            Arc::new(Failing { file, loses, has_failed_to_sync, was_full, is_full })
+        }
+    }
+
+    impl Growing for Failing {
         fn length(&self) -> io::Result<u64> {
             self.file.length()
         }
@@ -225,10 +234,12 @@ mod tests {
 
         fn sync(&self) -> io::Result<()> {
             if self.has_failed_to_sync.swap(true, Ordering::Relaxed) {
-                self.file.sync()
-            } else {
-                Err(io::Error::other("the device is away"))
+                return self.file.sync();
             }
+            if self.loses {
+                self.file.write_all_at(&[0; 4096], 0)?;
+            }
+            Err(io::Error::other("the device is away"))
         }
 
         fn give_back(&self, offset: u64, length: u64) -> io::Result<()> {
@@ -236,51 +247,6 @@ mod tests {
             self.is_full.store(!was_full, Ordering::Relaxed);
             let zeros = vec![0; usize::try_from(length.min(self.length()? - offset)).unwrap()];
             self.file.write_all_at(&zeros, offset)
-        }
-
-        fn identity(&self) -> io::Result<Option<Identity>> {
-            self.file.identity()
-        }
-
-        fn has_other_names(&self) -> io::Result<bool> {
-            self.file.has_other_names()
-        }
-    }
-
-    /// A file that loses its first bytes when its first sync fails.
-    #[derive(Debug)]
-    struct Dropping {
-        file: Arc<dyn Growing>,
-        has_failed_to_sync: AtomicBool,
-    }
-
-    impl Growing for Dropping {
-        fn length(&self) -> io::Result<u64> {
-            self.file.length()
-        }
-
-        fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-            self.file.read_exact_at(buffer, offset)
-        }
-
-        fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-            self.file.write_all_at(bytes, offset)
-        }
-
-        fn set_length(&self, length: u64) -> io::Result<()> {
-            self.file.set_length(length)
-        }
-
-        fn sync(&self) -> io::Result<()> {
-            if self.has_failed_to_sync.swap(true, Ordering::Relaxed) {
-                return self.file.sync();
-            }
-            self.file.write_all_at(&[0; 4096], 0)?;
-            Err(io::Error::other("the device is away"))
-        }
-
-        fn give_back(&self, _: u64, _: u64) -> io::Result<()> {
-            Err(io::ErrorKind::Unsupported.into())
         }
 
         fn identity(&self) -> io::Result<Option<Identity>> {
@@ -305,7 +271,7 @@ mod tests {
             let [first, second] = [Arc::new(()), Arc::new(())];
             let open = OpenFile::create(disk, &path, &Arc::downgrade(&first)).unwrap();
             let file = open.content();
-            *open.file.lock().unwrap() = Arc::new(Dropping { file, has_failed_to_sync: false.into() });
+            *open.file.lock().unwrap() = Failing::of(file, true);
             let half = b"line\n".repeat(10_000);
             let (mut end, counted) = (End::default(), half.len() as u64);
             open.append(&Arc::downgrade(&first), (0, &end), &half, false).unwrap();
@@ -336,7 +302,7 @@ mod tests {
         value.append(&bytes).unwrap();
         let (open, _) = value.open_file().unwrap();
         let file = open.content();
-        *open.file.lock().unwrap() = Arc::new(Dropping { file, has_failed_to_sync: false.into() });
+        *open.file.lock().unwrap() = Failing::of(file, true);
         assert!(open.sync(bytes.len() as u64, 0, true).unwrap_err().to_string().contains("away"));
         let error = value.continue_in(&other).unwrap_err();
         assert!(is_other(&error), "{error}");
@@ -353,8 +319,7 @@ mod tests {
             let owner = Arc::downgrade(&owner);
             let open = OpenFile::create(disk, &path, &owner).unwrap();
             let file = open.content();
-            let (has_failed_to_sync, was_full, is_full) = Default::default();
-            *open.file.lock().unwrap() = Arc::new(FullLater { file, has_failed_to_sync, was_full, is_full });
+            *open.file.lock().unwrap() = Failing::of(file, false);
             let bytes = b"line\n".repeat(500_000);
             let counted = bytes.len() as u64;
             open.append(&Weak::clone(&owner), (0, &End::default()), &bytes, false).unwrap();

@@ -359,7 +359,7 @@ impl Reader {
                 }
                 // The generation was removed after the directory was listed, or is damaged.
                 Err(Error::NoSuchGeneration { .. }) => {}
-                Err(error) if error.is_damage() && !error.is_unread() => {}
+                Err(error) if error.is_lasting_damage() => {}
                 Err(error) => return Err(error),
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::records::{Record, Records};
 use super::standing::{Levels, Standing, standing};
-use super::transfer::{Condition, examine_at, is_absent, is_broken};
+use super::transfer::{Condition, examine_at, is_absent};
 use crate::base::warnings::warn;
 use crate::error::{Error, once_more};
 use crate::seal::Protection;
@@ -100,7 +100,7 @@ pub(super) fn likeness(home: &dyn Home, generation: u64) -> Result<Option<Likene
     let read = || home.open(generation).and_then(|source| Likeness::of(&*source));
     match once_more(|| read().map_err(|source| Error::io("open", &home.location(generation), source))) {
         Ok(likeness) => Ok(Some(likeness)),
-        Err(error) if is_absent(&error) || is_broken(&error) => Ok(None),
+        Err(error) if is_absent(&error) || error.is_lasting_damage() => Ok(None),
         Err(error) => Err(error),
     }
 }

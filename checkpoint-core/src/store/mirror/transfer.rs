@@ -50,7 +50,7 @@ pub(super) fn examine(
         Err(Error::Encrypted { .. }) if !protection.can_open() || !protection.encrypts() => {
             Ok(Condition::Sealed)
         }
-        Err(error) if is_broken(&error) => Ok(Condition::Damaged(error)),
+        Err(error) if error.is_lasting_damage() => Ok(Condition::Damaged(error)),
         Err(error) => Err(error),
     }
 }
@@ -65,7 +65,7 @@ pub(super) fn examine_at(
     let path = home.location(generation);
     once_more(|| match home.open(generation).map_err(|source| Error::io("open", &path, source)) {
         Ok(source) => examine(source, &path, generation, protection),
-        Err(error) if is_broken(&error) && !is_absent(&error) => Ok(Condition::Damaged(error)),
+        Err(error) if error.is_lasting_damage() && !is_absent(&error) => Ok(Condition::Damaged(error)),
         Err(error) => Err(error),
     })
 }
@@ -83,12 +83,6 @@ pub(super) fn manifest_at(
         let opened = opened.and_then(|source| Container::open(source, &protection.tag_keys()));
         Ok(opened.map_err(|refusal| Error::refused(&path, refusal))?.manifest().clone())
     })
-}
-
-/// True if a file is broken for good. One that its device does not give may be whole: nothing is
-/// given up for it, and it is tried again.
-pub(super) fn is_broken(error: &Error) -> bool {
-    error.is_damage() && !error.is_unread()
 }
 
 /// True for the error of a file that is not there.
