@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The cost of the library for a program that only derives, saves and loads: CPU seconds to build,
-# packages, the size of the stripped program, and the time of the first save of a process beside that
-# of later ones. Beside each figure is that of the same program by hand: serde, bincode, and a
+# The cost of the library for a program that only derives, saves and loads: CPU seconds to build it,
+# and to build it again after an edit; packages, the size of the stripped program, and the time of the
+# first save of a process beside that of later ones. Beside each figure is that of the same program by hand: serde, bincode, and a
 # temporary file that is synced and renamed.
 #
 #     benches/build_cost.sh [--timings]
@@ -105,6 +105,14 @@ built() { # PROGRAM, PROFILE, FLAGS...
     (cd "$work/$1" && cpu_seconds cargo build --quiet $timings --target-dir "$work/$1/$2" "${@:3}")
 }
 
+again() { # PROGRAM, PROFILE, FLAGS...: after a change of the program alone, the least of three
+    for edit in 1 2 3; do
+        echo "const _: u32 = $edit;" >> "$work/$1/src/main.rs"
+        timings='' built "$@"
+        echo
+    done | sort -n | head -n 1
+}
+
 packages() { # PROGRAM: without itself
     (cd "$work/$1" && cargo tree -e normal,build --prefix none --no-dedupe 2> /dev/null | awk '{ print $1, $2 }' |
         sort -u | grep -vc "^$1 ")
@@ -129,10 +137,12 @@ saves() { # PROGRAM: the median of the first save of nine processes, and that of
 for name in by_hand ours; do
     (cd "$work/$name" && cargo fetch --quiet)
     debug=$(built "$name" debug)
+    debug_again=$(again "$name" debug)
     release=$(built "$name" release --release)
+    release_again=$(again "$name" release --release)
     read -r first later <<< "$(saves "$name")"
-    printf '%-8s debug %6s s  release %6s s  %3s packages  %s MB  first save %s us, later ones %s us\n' \
-        "$name" "$debug" "$release" "$(packages "$name")" "$(stripped "$name")" "$first" "$later"
+    printf '%-8s debug %6s s, again %s s  release %6s s, again %s s  %3s packages  %s MB  first save %s us, later ones %s us\n' \
+        "$name" "$debug" "$debug_again" "$release" "$release_again" "$(packages "$name")" "$(stripped "$name")" "$first" "$later"
     if [ -n "$timings" ]; then
         mkdir -p "$repository/target/build_cost"
         for profile in debug release; do

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
+use std::num::Saturating;
 
 use checkpointed::{
     Checkpoint, CheckpointReader, Checkpointer, Error, Scopes, checkpointed, evolution::DifferenceKind,
@@ -962,6 +963,38 @@ fn numbers_keep_their_value() {
         ),
         ("u64 to i128", saved(&u64::MAX), loads!(i128::from(u64::MAX))),
         ("i128 to u8", saved(&200_i128), loads!(200_u8)),
+        ("i128 beyond i64 to u64", saved(&(1_i128 << 63)), loads!(1_u64 << 63)),
+        ("the greatest u64 as i128 to u64", saved(&i128::from(u64::MAX)), loads!(u64::MAX)),
+        (
+            "i128 beyond u64 to u64",
+            saved(&(1_i128 << 64)),
+            refused::<u64>("invalid value: integer `18446744073709551616`, expected u64"),
+        ),
+        ("u32 to a Saturating<u8> that fits", saved(&200_u32), loads!(Saturating(200_u8))),
+        (
+            "u32 to a Saturating<u8> that does not fit",
+            {
+                types! { struct State { counts: Vec<u32> } }
+                saved(&State { counts: vec![1, 300] })
+            },
+            {
+                types! { struct State { counts: Vec<Saturating<u8>> } }
+                unlike_json(
+                    Err("counts[1]: invalid value: integer `300`, expected u8"),
+                    Some(State { counts: vec![Saturating(1), Saturating(255)] }),
+                    "serde takes the nearest value; a restart must not change a value without a word",
+                )
+            },
+        ),
+        (
+            "a negative i64 to a Saturating<u64>",
+            saved(&-7_i64),
+            unlike_json(
+                Err("invalid value: integer `-7`, expected u64"),
+                Some(Saturating(0_u64)),
+                "as above",
+            ),
+        ),
         ("u128 to u64 that does not fit", saved(&u128::MAX), refused::<u64>("")),
         ("f32 to f64", saved(&0.5_f32), loads!(0.5_f64)),
         (

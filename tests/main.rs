@@ -44,6 +44,7 @@ mod layers;
 mod load_field;
 mod load_matching;
 mod migrations;
+mod migrations_in_options;
 mod names;
 mod nested;
 mod numbered_names;

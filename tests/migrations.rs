@@ -600,6 +600,52 @@ mod fields {
         pub(super) points: Vec<[f64; 2]>,
     }
 
+    /// What a checkpoint lacks is that of a default value.
+    #[checkpointed(name = "buoy")]
+    pub(super) struct BuoyV1 {
+        pub(super) depth: f64,
+        pub(super) name: String,
+    }
+
+    #[checkpointed(name = "buoy", version = 2)]
+    #[serde(default)]
+    #[derive(Debug, PartialEq)]
+    pub(super) struct Buoy {
+        #[checkpointed(was("depth", with = in_metres))]
+        pub(super) metres: f64,
+        pub(super) name: String,
+        pub(super) colour: String,
+        #[serde(default = "lights")]
+        pub(super) lights: u8,
+    }
+
+    impl Default for Buoy {
+        fn default() -> Buoy {
+            Buoy { metres: 1.0, name: "none".to_owned(), colour: "red".to_owned(), lights: 1 }
+        }
+    }
+
+    fn lights() -> u8 {
+        2
+    }
+
+    /// The same, with a function that makes the default value.
+    #[checkpointed(name = "buoy", version = 2)]
+    #[serde(default = "Moored::new")]
+    #[derive(Debug, PartialEq)]
+    pub(super) struct Moored {
+        #[checkpointed(was("depth", with = in_metres))]
+        pub(super) metres: f64,
+        pub(super) name: String,
+        pub(super) chain: Vec<u8>,
+    }
+
+    impl Moored {
+        fn new() -> Moored {
+            Moored { metres: 1.0, name: "none".to_owned(), chain: vec![1, 2] }
+        }
+    }
+
     /// The same name with another meaning: feet became metres.
     #[checkpointed(name = "plank")]
     pub(super) struct PlankV1 {
@@ -669,6 +715,12 @@ fn a_field_is_made_of_former_ones() {
     assert_eq!(load::<Pair>(&saved(&pair)).unwrap().0, Pair { points });
     assert_eq!(load::<Plank>(&saved(&PlankV1 { length: 8.0 })).unwrap().0.length, 2.0);
     assert_eq!(load::<Plank>(&saved(&Plank { length: 8.0 })).unwrap().0.length, 8.0);
+    let old = fields::BuoyV1 { depth: 8.0, name: "a".to_owned() };
+    let (name, colour) = ("a".to_owned(), "red".to_owned());
+    let buoy = fields::Buoy { metres: 2.0, name: name.clone(), colour, lights: 2 };
+    assert_eq!(load::<fields::Buoy>(&saved(&old)).unwrap().0, buoy);
+    let moored = fields::Moored { metres: 2.0, name, chain: vec![1, 2] };
+    assert_eq!(load::<fields::Moored>(&saved(&old)).unwrap().0, moored);
     // A version that no `from` names is refused, whatever its fields are called.
     let error = load::<Twice>(&saved(&fields::ThermoV1 { heat: 20.0, gain: 1 })).unwrap_err();
     assert!(error.to_string().contains("add a migration"), "{error}");
@@ -790,6 +842,55 @@ mod newtypes {
         let error = load::<Log<Reading>>(&before()).unwrap_err().to_string();
         let said = "last: version 1 of Reading in the checkpoint, version 2 of Reading in this program";
         assert!(error.contains(said), "{error}");
+    }
+
+    #[test]
+    fn a_newtype_around_a_version_takes_no_older_one() {
+        #[checkpointed(name = "Kelvin")]
+        struct Celsius(f64);
+        #[checkpointed(name = "Kelvin", version = 3, migrate(from = 1, with = Rankine::first), migrate(from = 2, with = Rankine::second))]
+        #[derive(Debug, PartialEq)]
+        struct Rankine(f64);
+        impl Rankine {
+            fn first(old: Celsius) -> Rankine {
+                Rankine((old.0 + 273.15) * 1.8)
+            }
+            fn second(old: Kelvin) -> Rankine {
+                Rankine(old.0 * 1.8)
+            }
+        }
+        #[checkpointed]
+        #[derive(Debug, PartialEq)]
+        struct Outer<T>(T);
+        let log = |last| Log { last, step: 1 };
+        let directory = saved(&log(Kelvin(300.0)));
+        assert_eq!(load::<Log<Outer<Rankine>>>(&directory).unwrap().0.last, Outer(Rankine(540.0)));
+        #[checkpointed(name = "log")]
+        #[derive(Debug, PartialEq)]
+        struct Told {
+            #[checkpointed(was_type = "Kelvin")]
+            last: Outer<Rankine>,
+            step: u64,
+        }
+        assert_eq!(load::<Told>(&directory).unwrap().0, Told { last: Outer(Rankine(540.0)), step: 1 });
+        // A changed step makes the value be found by its name.
+        #[checkpointed(name = "log")]
+        #[derive(Debug, PartialEq)]
+        struct Wider<R> {
+            last: R,
+            step: u128,
+        }
+        let wider = load::<Wider<Outer<Kelvin>>>(&directory).unwrap().0;
+        assert_eq!(wider, Wider { last: Outer(Kelvin(300.0)), step: 1 });
+        #[checkpointed(name = "log")]
+        #[derive(Debug, PartialEq)]
+        struct Optional {
+            #[checkpointed(was_type = "Kelvin")]
+            last: Outer<Option<Kelvin>>,
+            step: u128,
+        }
+        let optional = load::<Optional>(&directory).unwrap().0;
+        assert_eq!(optional, Optional { last: Outer(Some(Kelvin(300.0))), step: 1 });
     }
 
     mod engine {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Mutex;
 
 use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, Error, Plain, checkpointed};
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Refuses odd numbers, and only when it is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -137,4 +139,103 @@ fn a_changed_value_is_not_replaced_by_a_default() {
     let state = Plain(Before { one: "seven".to_owned() });
     let why = refusal::<_, Plain<After>>(&Plain(Before::default()), &state);
     assert!(why.contains("one"), "{why}");
+}
+
+/// Writes what it can of its values, and passes over the others.
+#[derive(Debug, Default, Deserialize)]
+struct Lossy {
+    map: BTreeMap<String, Mutex<Vec<u64>>>,
+    list: Vec<Mutex<u64>>,
+}
+
+impl Serialize for Lossy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Map<'a>(&'a BTreeMap<String, Mutex<Vec<u64>>>);
+        impl Serialize for Map<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut map = serializer.serialize_map(None)?;
+                for (key, value) in self.0 {
+                    let _ = map.serialize_entry(key, value);
+                }
+                map.end()
+            }
+        }
+        struct List<'a>(&'a [Mutex<u64>]);
+        impl Serialize for List<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut list = serializer.serialize_seq(None)?;
+                for value in self.0 {
+                    let _ = list.serialize_element(value);
+                }
+                list.end()
+            }
+        }
+        let mut fields = serializer.serialize_struct("Lossy", 2)?;
+        fields.serialize_field("map", &Map(&self.map))?;
+        fields.serialize_field("list", &List(&self.list))?;
+        fields.end()
+    }
+}
+
+/// A value that no `Serialize` can write: a thread panicked while it held the lock.
+fn poisoned<T: Send>(value: T) -> Mutex<T> {
+    let mutex = Mutex::new(value);
+    std::thread::scope(|scope| {
+        let holder = scope.spawn(|| {
+            let _held = mutex.lock().unwrap();
+            std::panic::resume_unwind(Box::new("told to"))
+        });
+        let _: Result<(), _> = holder.join();
+    });
+    assert!(mutex.is_poisoned());
+    mutex
+}
+
+#[test]
+fn a_part_that_could_not_be_written_is_never_left_out() {
+    #[checkpointed]
+    struct Described {
+        #[serde(with = "checkpointed::self_describing")]
+        lossy: Lossy,
+        tail: u8,
+    }
+    #[checkpointed]
+    struct InJson {
+        #[serde(with = "checkpointed::json")]
+        lossy: Lossy,
+        tail: u8,
+    }
+    let good = || Lossy {
+        map: [("a".to_owned(), Mutex::new(vec![1])), ("b".to_owned(), Mutex::new(vec![2]))].into(),
+        list: vec![Mutex::new(3), Mutex::new(4)],
+    };
+    let map = |lost: &[&str]| {
+        let mut map = good().map;
+        lost.iter().for_each(|key| drop(map.insert((*key).to_owned(), poisoned(vec![5]))));
+        Lossy { map, list: Vec::new() }
+    };
+    let list = |list: Vec<Mutex<u64>>| Lossy { list, ..Lossy::default() };
+    let cases: [&dyn Fn() -> Lossy; 7] = [
+        &|| map(&["a"]),
+        &|| map(&["b"]),
+        &|| map(&["a", "b"]),
+        &|| Lossy { map: [("a".to_owned(), poisoned(vec![5]))].into(), list: Vec::new() },
+        &|| list(vec![poisoned(1), Mutex::new(2)]),
+        &|| list(vec![Mutex::new(1), poisoned(2), poisoned(3)]),
+        &|| list(vec![poisoned(1)]),
+    ];
+    for (number, lost) in cases.iter().enumerate() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut checkpoints = Checkpointer::<Described>::open(directory.path()).unwrap();
+        checkpoints.save(&Described { lossy: good(), tail: 7 }).unwrap();
+        let error = checkpoints.save(&Described { lossy: lost(), tail: 7 }).unwrap_err();
+        assert!(error.to_string().contains("lock poison"), "case {number}: {error}");
+        assert!(matches!(error, Error::Encode { .. }), "case {number}: {error:?}");
+        let directory = tempfile::tempdir().unwrap();
+        let mut checkpoints = Checkpointer::<InJson>::open(directory.path()).unwrap();
+        checkpoints.save(&InJson { lossy: good(), tail: 7 }).unwrap();
+        let error = checkpoints.save(&InJson { lossy: lost(), tail: 7 }).unwrap_err();
+        assert!(error.to_string().contains("lock poison"), "case {number} in JSON: {error}");
+        assert!(matches!(error, Error::Encode { .. }), "case {number} in JSON: {error:?}");
+    }
 }

@@ -6,7 +6,9 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
-use syn::{Ident, LitInt, LitStr};
+use syn::ext::IdentExt as _;
+use syn::punctuated::Punctuated;
+use syn::{ExprPath, Ident, LitInt, LitStr, Meta, Token};
 
 use crate::ast::{Body, Field, Input, Style};
 use crate::attr::{self, Errors, Was, at};
@@ -141,6 +143,33 @@ fn check_meaning(input: &Input, errors: &mut Errors) {
     }
 }
 
+/// The attributes of serde that the type has, without `default`: a struct as it was has no default
+/// value.
+fn of_serde(input: &Input) -> Vec<TokenStream> {
+    let all = input.original.attrs.iter().filter(|attribute| attribute.path().is_ident(attr::SERDE));
+    all.filter_map(|attribute| {
+        let metas = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok()?;
+        let metas = metas.into_iter().filter(|meta| !meta.path().is_ident(attr::DEFAULT));
+        Some(quote!(#[serde(#(#metas),*)]))
+    })
+    .collect()
+}
+
+/// The value that a field has in a default value of the type, for a checkpoint that lacks it.
+fn default_of(input: &Input, field: &Field, ident: &Ident) -> Option<TokenStream> {
+    if !input.serde.has(attr::DEFAULT) || field.serde.has(attr::DEFAULT) {
+        return None;
+    }
+    let whole = match input.serde.text(attr::DEFAULT).map(LitStr::parse::<ExprPath>) {
+        Some(function) => function.ok()?.to_token_stream(),
+        None => {
+            let ty = &input.original.ident;
+            quote!(<#ty as ::std::default::Default>::default)
+        }
+    };
+    Some(quote!(#whole().#ident))
+}
+
 /// The structs as they were, and the statements that register the migrations from them in `types`.
 pub(crate) fn migrations(input: &Input, types: &Ident) -> (Vec<TokenStream>, Vec<TokenStream>) {
     versions(input).into_iter().map(|version| migration(input, types, version)).unzip()
@@ -153,7 +182,7 @@ fn migration(input: &Input, types: &Ident, version: u32) -> (TokenStream, TokenS
     let (name, number) = (&input.name, LitInt::new(&version.to_string(), Span::call_site()));
     let library_text =
         LitStr::new(&library.to_token_stream().to_string().replace(' ', ""), Span::call_site());
-    let of_serde = input.original.attrs.iter().filter(|attribute| attribute.path().is_ident(attr::SERDE));
+    let of_serde = of_serde(input);
     let derived = input.settings.is_derived.then(|| {
         let derived = Ident::new(attr::DERIVED, Span::call_site());
         quote!(#[checkpoint(#derived)])
@@ -182,6 +211,7 @@ fn migration(input: &Input, types: &Ident, version: u32) -> (TokenStream, TokenS
 
     let mut kept = Vec::new();
     let mut made = Vec::new();
+    let mut defaults = Vec::new();
     for field in fields(input) {
         let Some(ident) = &field.original.ident else { continue };
         match field.settings.was.as_ref().filter(is_changed) {
@@ -194,7 +224,16 @@ fn migration(input: &Input, types: &Ident, version: u32) -> (TokenStream, TokenS
                     quote!(#[checkpoint(as = #form)])
                 });
                 let names = &field.settings.was_types;
-                kept.push(quote!(#(#attributes)* #form #(#[checkpoint(was_type = #names)])* #ident: #ty));
+                let default = default_of(input, field, ident).map(|value| {
+                    let function =
+                        format_ident!("__{}_in_{version}", ident.unraw(), span = Span::call_site());
+                    defaults.push(quote!(fn #function() -> #ty { #value }));
+                    let path = LitStr::new(&function.to_string(), Span::call_site());
+                    quote!(#[serde(default = #path)])
+                });
+                kept.push(
+                    quote!(#(#attributes)* #default #form #(#[checkpoint(was_type = #names)])* #ident: #ty),
+                );
                 made.push(quote!(#ident: #old.#ident));
             }
             Some(Was { names, with, .. }) => {
@@ -229,6 +268,7 @@ fn migration(input: &Input, types: &Ident, version: u32) -> (TokenStream, TokenS
             #(#kept,)*
             #(#members,)*
         }
+        #(#[allow(dead_code, clippy::all, clippy::pedantic)] #defaults)*
     };
     let statement = quote! {
         #library::__private::Types::migrate::<#number, Self, _, _, _>(

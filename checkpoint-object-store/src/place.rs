@@ -24,6 +24,10 @@ const CLAIMS: &str = ".claims";
 /// The attempts to read bytes whose transfer breaks off.
 const READS: u32 = 4;
 
+/// A greater epoch of a generation is of no run: a file of any name can be put there, and after the
+/// greatest epoch no claim would be possible.
+const GREATEST_EPOCH: u64 = u64::MAX / 2;
+
 /// The settings of a home.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -83,6 +87,12 @@ impl Listing {
     /// The highest number; 0 for none.
     pub(crate) fn last(&self) -> u64 {
         self.generations.last_key_value().map_or(0, |((number, _), _)| *number)
+    }
+
+    /// The highest epoch of a generation, as far as runs draw them one after another; 0 for none.
+    pub(crate) fn last_epoch(&self) -> u64 {
+        let epochs = self.generations.keys().map(|(_, epoch)| *epoch);
+        epochs.filter(|epoch| *epoch <= GREATEST_EPOCH).max().unwrap_or(0)
     }
 
     /// The highest claim; 0 for none.

@@ -9,6 +9,7 @@
 //! a save with an unknown outcome the run claims again, and writes the number into the claim: a
 //! later run begins above it.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
@@ -190,7 +191,9 @@ impl Session {
                     }
                 }
             }
-            let epoch = highest.max(at_least.saturating_sub(1)).checked_add(1).ok_or_else(|| {
+            // The claims may have been removed. A run at the epoch of a generation may go on.
+            let before = highest.max(listing.last_epoch()).max(mine);
+            let epoch = before.max(at_least.saturating_sub(1)).checked_add(1).ok_or_else(|| {
                 invalid_setting(
                     format!("the place {}", self.place.path.display()),
                     "it has a claim of the greatest possible number: use another prefix",
@@ -365,8 +368,12 @@ impl Session {
     fn look_after(&self, generation: (u64, u64), length: u64) -> Result<(), Error> {
         let listing = self.list()?;
         let highest = listing.last_claim();
-        if highest > self.epoch() {
-            self.check_is_mine(highest)?;
+        match highest.cmp(&self.epoch()) {
+            Ordering::Greater => self.check_is_mine(highest)?,
+            Ordering::Equal => {}
+            // The claims were removed. Without one, a later run would not be after this one.
+            Ordering::Less if highest == 0 => self.claim(generation.0, 0)?,
+            Ordering::Less => return Err(self.taken(self.holder(highest))),
         }
         if listing.generations.get(&generation) != Some(&length) {
             let location = self.place.location(&self.place.key(generation.0, generation.1));

@@ -164,6 +164,29 @@ fn a_state_of_a_changed_schema_is_read_right_or_refused() {
     assert!(files > runs / 2 && loads > files / 2, "the inputs do not get far");
 }
 
+/// Definitions that claim to be observed forms of one another, without an end or in a long chain.
+#[test]
+fn observed_forms_without_an_end_are_an_error() {
+    use checkpointed::schema::{Body, Definition, Fields, Schema, Type};
+    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let definition = |inner| Definition {
+        name: "X".to_owned(),
+        version: 1,
+        foreign: true,
+        observed: true,
+        body: Body::Struct(Fields::Newtype(inner)),
+    };
+    let long = (1..=20_000).map(|next| if next == 20_000 { Type::U64 } else { Type::Named(next) });
+    let subjects = subjects::subjects();
+    for inside in [vec![Type::Named(0)], vec![Type::Named(1), Type::Named(0)], long.collect()] {
+        let schema = Schema { root: Type::Named(0), types: inside.into_iter().map(definition).collect() };
+        for subject in &subjects {
+            let file = subject.forged(schema.clone(), &[], &7_u64.to_le_bytes()).unwrap();
+            assert!(subject.read(&file).is_err(), "{}", subject.name);
+        }
+    }
+}
+
 /// Repeats the findings of fuzzing, in the form that the targets of `fuzz/` get. Each took seconds.
 #[test]
 fn what_fuzzing_found_is_a_state_or_an_error() {

@@ -169,6 +169,7 @@ fn change_definition(definition: &mut Definition, choices: &mut Choices<'_>) {
         0 => definition.name = word(choices),
         1 => definition.version = u32::from(choices.byte() % 4),
         2 => definition.foreign = !definition.foreign,
+        3 => definition.observed = !definition.observed,
         _ => match &mut definition.body {
             Body::Struct(fields) => change_fields(fields, choices),
             Body::Enum(variants) if variants.is_empty() => {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::base::panics::caught;
+use crate::base::panics::called;
 use crate::base::warnings::warn;
 
 /// An optional callback of the program that is notified of each `E`.
@@ -38,7 +38,7 @@ impl<E> Callback<E> {
             return;
         }
         let event = event();
-        if let Err(why) = caught(|| (function.call)(&event)) {
+        if let Err(why) = called(|| (function.call)(&event)) {
             function.is_broken.store(true, Ordering::Relaxed);
             let setting = function.setting;
             warn(format!(

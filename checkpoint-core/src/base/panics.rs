@@ -1,7 +1,28 @@
-//! Contains panics of code that is not ours.
+//! Contains panics of code that is not ours, and what else it does.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+thread_local! {
+    /// The number of functions of the program that this thread is in.
+    static CALLS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Calls a function that the program gave us, and returns the message of a panic as an error.
+pub(crate) fn called<R>(function: impl FnOnce() -> R) -> Result<R, String> {
+    let before = calls();
+    CALLS.set(before.saturating_add(1));
+    let outcome = caught(function);
+    CALLS.set(before);
+    outcome
+}
+
+/// The number of functions of the program that this thread is in. What such a function encodes or
+/// decodes is no part of what the thread did when it was called.
+pub(crate) fn calls() -> u32 {
+    CALLS.get()
+}
 
 /// Does `work`, and returns the message of a panic as an error.
 pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, String> {

@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, MutexGuard, OnceLock};
 
 use crate::base::lasting::{self, Lasting};
-use crate::base::panics::caught;
+use crate::base::panics::called;
 use crate::base::text::plain;
 
 /// A problem that did not stop the program, for a program that takes its
@@ -164,14 +164,14 @@ fn tell(warning: &Warning) {
     let Warnings { to_stderr, taker } = current.unwrap_or_default();
     // A subscriber is the program's code, and can panic. So can the callback that takes the
     // warnings.
-    let _ = caught(|| match warning.is_error {
+    let _ = called(|| match warning.is_error {
         true => tracing::error!(target: "checkpointed", "{warning}"),
         false => tracing::warn!(target: "checkpointed", "{warning}"),
     });
     if let Some(Taker(take)) = taker {
         // What the callback itself causes does not come to it again.
         let _elsewhere = Scope { before: Some(lasting::replace(&CURRENT, None)) };
-        if caught(|| take(warning)).is_ok() {
+        if called(|| take(warning)).is_ok() {
             return;
         }
     }

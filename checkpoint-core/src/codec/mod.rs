@@ -39,7 +39,7 @@ use typed_arena::Arena;
 pub(crate) use self::failure::{Failure, NoMemory};
 pub(crate) use self::forms::Forms;
 pub(crate) use self::guise::{is_reader, is_writer};
-pub(crate) use self::novel::Place;
+pub(crate) use self::novel::{Keys, Place};
 pub(crate) use self::observed::Observed;
 pub(crate) use self::reader::Reader;
 pub(crate) use self::stack::Room;
@@ -81,6 +81,7 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
     encode_by(&mut |writer| writer.root(value), forms, into, arrays)
 }
 
+/// The part of it that is not built once more for each type.
 fn encode_by(
     write: &mut dyn FnMut(&mut Writer<'_>) -> Result<()>,
     forms: &Forms,

@@ -1,9 +1,9 @@
 //! Forms of values that no schema shows, and that no save before had.
 //!
 //! A field that describes its values may hold any form of them: another variant, another key, a
-//! larger number. A type that decides what to read while it reads may refuse a form that it writes.
-//! So such forms are noted while a state is encoded, and a save with one is read back if none was
-//! before.
+//! larger number. So may a part whose form could not be found out. A type that decides what to read
+//! while it reads may refuse a form that it writes. So such forms are noted while a state is
+//! encoded, and a save with one is read back if none was before.
 
 use std::any::type_name;
 use std::collections::HashSet;
@@ -66,8 +66,29 @@ pub(super) fn noting<R>(encode: impl FnOnce() -> R) -> (R, Forms) {
     (encoded, scope.take().unwrap_or_default())
 }
 
-/// The place of values in a field, by the names on the way to them. All elements of a sequence are
-/// at one place.
+/// The kinds of forms that are no values.
+const LEFT_OUT: u8 = u8::MAX;
+const KEYS: u8 = u8::MAX - 1;
+
+/// The keys of one map that count as names, in any order. A type may need one, or refuse one that
+/// comes twice: so each set of them is a form.
+#[derive(Debug, Default)]
+pub(crate) struct Keys(u64);
+
+impl Keys {
+    /// Adds the one whose value is at this place.
+    pub(crate) fn add(&mut self, place: Place) {
+        self.0 = self.0.wrapping_add(place.0);
+    }
+
+    /// Notes them as those of the map at this place.
+    pub(crate) fn end_at(self, place: Place) {
+        place.with(self.0).holds(KEYS);
+    }
+}
+
+/// The place of values in a field, or in a part of unknown form, by the names on the way to them.
+/// All elements of a sequence are at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place(u64);
 
@@ -75,6 +96,11 @@ impl Place {
     /// The place of a whole field of type `T`, in a form of this name.
     pub(crate) fn of_field<T: ?Sized>(form: &str) -> Place {
         Place(0).under(form.as_bytes()).under(type_name::<T>().as_bytes())
+    }
+
+    /// The place of the part of this number whose form could not be found out.
+    pub(super) fn of_part(number: usize) -> Place {
+        Place(0).under(b"part").with(number as u64)
     }
 
     /// The place under this name.
@@ -91,6 +117,11 @@ impl Place {
     /// Mixes a number in. The factor is the one that the golden ratio gives for 64 bits.
     fn with(self, number: u64) -> Place {
         Place((self.0.rotate_left(23) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// Notes that a field was left out here.
+    pub(crate) fn is_left_out(self) {
+        self.holds(LEFT_OUT);
     }
 
     /// Notes that a value of this kind is here, if a state is encoded.

@@ -2,12 +2,15 @@
 //! made.
 //!
 //! Each such part is observed while it is written. A form that all values share completes the
-//! schema of that file. A form that depends on the data stays unknown.
+//! schema of that file. A form that depends on the data stays unknown. Each form is also
+//! [noted](super::novel), because nothing tells if the type reads it: a save with one that no save
+//! before had is read back.
 
 use std::collections::BTreeMap;
 
 use super::forms::Id;
 use super::leaf::Leaf;
+use super::novel::Place;
 use crate::base::limits::{OBSERVED_DEPTH, OBSERVED_FORMS, OBSERVED_VARIANTS};
 use crate::schema::{Body, Definition, Element, Field, Fields, Schema, Type, Variant, hidden};
 
@@ -44,6 +47,24 @@ enum Shape {
 struct Seen {
     shape: Shape,
     depth: u32,
+    place: Place,
+}
+
+/// The kinds of noted forms.
+#[derive(Clone, Copy)]
+enum Kind {
+    Option,
+    Seq,
+    Map,
+    Newtype,
+    Tuple,
+    Members,
+    Fields,
+    Part,
+    Variant,
+    Rows,
+    /// The first of those of values without parts.
+    Leaf,
 }
 
 /// The observed forms of the parts that the schema does not describe.
@@ -52,20 +73,36 @@ pub(crate) struct Observed(Vec<Seen>);
 
 impl Observed {
     pub(super) fn new(parts: usize) -> Observed {
-        Observed((0..parts).map(|_| Seen { shape: Shape::Nothing, depth: 0 }).collect())
+        let seen = |part: usize| {
+            let place = Place::of_part(part);
+            Seen { shape: Shape::Nothing, depth: 0, place }
+        };
+        Observed((0..parts).map(seen).collect())
+    }
+
+    /// The place of a part. Those whose form is unknown for good share one.
+    fn place(&self, id: Id) -> Place {
+        let seen = id.0.checked_sub(Id::FREE).and_then(|place| self.0.get(place as usize));
+        seen.map_or(Place::of_part(usize::MAX), |seen| seen.place)
+    }
+
+    /// Notes that a part has a form of this kind, with this name.
+    fn holds(&self, id: Id, kind: Kind, name: &str) {
+        self.place(id).under(name.as_bytes()).holds(kind as u8);
     }
 
     fn seen(&mut self, id: Id) -> Option<&mut Seen> {
         self.0.get_mut(id.0.checked_sub(Id::FREE)? as usize)
     }
 
-    /// A new form inside another.
-    fn inside(&mut self, id: Id) -> Id {
+    /// A new form inside another: the part of this number of a value of this kind.
+    fn inside(&mut self, id: Id, kind: Kind, number: u64) -> Id {
         let depth = self.seen(id).map_or(OBSERVED_DEPTH, |seen| seen.depth);
         if depth == OBSERVED_DEPTH || self.0.len() == OBSERVED_FORMS {
             return MIXED;
         }
-        self.0.push(Seen { shape: Shape::Nothing, depth: depth + 1 });
+        let place = self.place(id).under(&[kind as u8]).under(&number.to_le_bytes());
+        self.0.push(Seen { shape: Shape::Nothing, depth: depth + 1, place });
         Id::free(self.0.len() - 1)
     }
 
@@ -89,6 +126,7 @@ impl Observed {
     }
 
     pub(super) fn leaf(&mut self, id: Id, leaf: Leaf) {
+        self.place(id).holds(Kind::Leaf as u8 + leaf as u8);
         self.learn(
             id,
             |_| Shape::Leaf(leaf),
@@ -101,7 +139,9 @@ impl Observed {
             Shape::Option(inner) => Some(*inner),
             _ => None,
         };
-        self.learn(id, |observed| Shape::Option(observed.inside(id)), inner).unwrap_or(MIXED)
+        self.holds(id, Kind::Option, "");
+        let new = |observed: &mut Observed| Shape::Option(observed.inside(id, Kind::Option, 0));
+        self.learn(id, new, inner).unwrap_or(MIXED)
     }
 
     pub(super) fn seq(&mut self, id: Id) -> Id {
@@ -109,7 +149,9 @@ impl Observed {
             Shape::Seq(element) => Some(*element),
             _ => None,
         };
-        self.learn(id, |observed| Shape::Seq(observed.inside(id)), element).unwrap_or(MIXED)
+        self.holds(id, Kind::Seq, "");
+        let new = |observed: &mut Observed| Shape::Seq(observed.inside(id, Kind::Seq, 0));
+        self.learn(id, new, element).unwrap_or(MIXED)
     }
 
     pub(super) fn map(&mut self, id: Id) -> (Id, Id) {
@@ -117,7 +159,10 @@ impl Observed {
             Shape::Map(key, value) => Some((*key, *value)),
             _ => None,
         };
-        let new = |observed: &mut Observed| Shape::Map(observed.inside(id), observed.inside(id));
+        self.holds(id, Kind::Map, "");
+        let new = |observed: &mut Observed| {
+            Shape::Map(observed.inside(id, Kind::Map, 0), observed.inside(id, Kind::Map, 1))
+        };
         self.learn(id, new, parts).unwrap_or((MIXED, MIXED))
     }
 
@@ -126,7 +171,9 @@ impl Observed {
             Shape::Newtype(known, inner) if *known == name => Some(*inner),
             _ => None,
         };
-        self.learn(id, |observed| Shape::Newtype(name, observed.inside(id)), inner).unwrap_or(MIXED)
+        self.holds(id, Kind::Newtype, name);
+        let new = |observed: &mut Observed| Shape::Newtype(name, observed.inside(id, Kind::Newtype, 0));
+        self.learn(id, new, inner).unwrap_or(MIXED)
     }
 
     /// A product of this number of parts.
@@ -135,14 +182,25 @@ impl Observed {
             Shape::Product(known, parts) if *known == style && parts.len() == count => Some(()),
             _ => None,
         };
+        let (kind, name) = match style {
+            Style::Tuple => (Kind::Tuple, ""),
+            Style::Members(name) => (Kind::Members, name),
+            Style::Fields(name) => (Kind::Fields, name),
+        };
+        self.holds(id, kind, name);
+        self.place(id).under(&(count as u64).to_le_bytes()).holds(kind as u8);
         let new = |observed: &mut Observed| {
-            Shape::Product(style, (0..count.min(OBSERVED_FORMS)).map(|_| ("", observed.inside(id))).collect())
+            let mut part = |number| ("", observed.inside(id, kind, number as u64));
+            Shape::Product(style, (0..count.min(OBSERVED_FORMS)).map(&mut part).collect())
         };
         self.learn(id, new, same);
     }
 
     /// A part of a product, by its name if it has one.
     pub(super) fn part(&mut self, id: Id, number: usize, name: &'static str) -> Id {
+        if !name.is_empty() {
+            self.holds(id, Kind::Part, name);
+        }
         let Some(seen) = self.seen(id) else { return MIXED };
         let Shape::Product(_, parts) = &mut seen.shape else { return MIXED };
         match parts.get_mut(number) {
@@ -159,6 +217,8 @@ impl Observed {
 
     /// The content of a variant.
     pub(super) fn variant(&mut self, id: Id, owner: &'static str, number: u32, name: &'static str) -> Id {
+        self.holds(id, Kind::Variant, name);
+        self.place(id).under(&number.to_le_bytes()).holds(Kind::Variant as u8);
         let same = |shape: &Shape| matches!(shape, Shape::Enum(known, _) if *known == owner).then_some(());
         if self.learn(id, |_| Shape::Enum(owner, BTreeMap::new()), same).is_none() {
             return MIXED;
@@ -172,7 +232,7 @@ impl Observed {
         let is_new = number < OBSERVED_VARIANTS
             && !hidden::is_reserved(name)
             && variants.iter().all(|(place, (known, _))| *place != number && *known != name);
-        let content = if is_new { self.inside(id) } else { MIXED };
+        let content = if is_new { self.inside(id, Kind::Variant, number.into()) } else { MIXED };
         match self.seen(id).map(|seen| &mut seen.shape) {
             Some(Shape::Enum(_, variants)) if is_new => {
                 variants.insert(number, (name, content));
@@ -192,7 +252,8 @@ impl Observed {
                 Shape::Repeated(element, known) if known == length => Some(*element),
                 _ => None,
             };
-            let new = |observed: &mut Observed| Shape::Repeated(observed.inside(id), *length);
+            self.place(id).under(&length.to_le_bytes()).holds(Kind::Rows as u8);
+            let new = |observed: &mut Observed| Shape::Repeated(observed.inside(id, Kind::Rows, 0), *length);
             id = self.learn(id, new, element).unwrap_or(MIXED);
         }
         match Leaf::of_element(number) {

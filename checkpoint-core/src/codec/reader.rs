@@ -9,7 +9,7 @@ use super::bytes::{self, Count, Flag};
 use super::rows::Rows;
 use super::stack::Room;
 use super::{Failure, Result, leaves, too_deep};
-use crate::arrays::{self, ArraySource, Cause, Kind, Reference};
+use crate::arrays::{self, ArrayPool, ArraySource, Cause, Kind, Reference};
 use crate::base::limits::VALUE_DEPTH;
 use crate::schema::Element;
 
@@ -132,7 +132,9 @@ impl<'de, 'a> Reader<'de, 'a> {
     fn read_pairs<V: Visitor<'de>>(&mut self, array: Reference, visitor: V) -> Result<V::Value> {
         let (_, bytes) = self.arrays.bytes(array).map_err(|cause| self.note(cause))?;
         let bytes = self.arena.alloc(bytes);
-        let mut pairs = Reader::new(bytes, self.arena, array.rows, self.room, &mut *self.arrays);
+        let mut arrays = NoneInside(self.arrays.pool());
+        let mut pairs = Reader::new(bytes, self.arena, array.rows, self.room, &mut arrays);
+        pairs.depth = self.depth;
         let value = pairs.read_entries(array.rows, visitor);
         let is_whole = pairs.failure.is_none() && pairs.bytes.is_empty();
         match pairs.end(value) {
@@ -246,6 +248,37 @@ impl<'de, 'a> Reader<'de, 'a> {
             value
         });
         (value, left)
+    }
+}
+
+/// The arrays that the numbers of an array refer to: none.
+struct NoneInside<'a>(&'a mut ArrayPool);
+
+impl NoneInside<'_> {
+    fn refused<R>() -> std::result::Result<R, Cause> {
+        Err("an array refers to another one".into())
+    }
+}
+
+impl ArraySource for NoneInside<'_> {
+    fn pool(&mut self) -> &mut ArrayPool {
+        self.0
+    }
+
+    fn check(&mut self, _: Reference, _: Kind) -> std::result::Result<(), Cause> {
+        NoneInside::refused()
+    }
+
+    fn fill(&mut self, _: Reference, _: &mut [u8]) -> std::result::Result<(), Cause> {
+        NoneInside::refused()
+    }
+
+    fn bytes(&mut self, _: Reference) -> std::result::Result<(Kind, Vec<u8>), Cause> {
+        NoneInside::refused()
+    }
+
+    fn skip(&mut self, _: Reference) -> std::result::Result<(), Cause> {
+        NoneInside::refused()
     }
 }
 

@@ -85,6 +85,12 @@ impl Error {
         }
     }
 
+    /// True if the file is broken for good. One that its device does not give may be whole: nothing
+    /// is given up for it, and it is tried again.
+    pub(crate) fn is_lasting_damage(&self) -> bool {
+        self.is_damage() && !self.is_unread()
+    }
+
     /// True if a device or a server failed to give the bytes of a file. They may be right, and be
     /// there at the next attempt.
     pub(crate) fn is_unread(&self) -> bool {

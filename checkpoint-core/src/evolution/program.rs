@@ -200,6 +200,15 @@ impl Program {
         Some(Step { migration, to, program })
     }
 
+    /// The type that the first of the steps takes, of which this is the last.
+    pub(crate) fn first<'a>(&'a self, version: u32, step: &Step<'a>) -> &'a Type {
+        let mut old = &step.migration.old;
+        while let Some(earlier) = self.step_from(version, old) {
+            old = &earlier.migration.old;
+        }
+        old
+    }
+
     /// True if the type can be made of a value of that version. Each step is to an older version,
     /// so the recursion ends.
     fn reaches(&self, version: u32, ty: &Type, below: u32) -> bool {

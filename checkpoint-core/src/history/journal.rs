@@ -66,7 +66,8 @@ impl Journal {
         let damaged = history.unknown_lines - history.cut_short;
         if damaged > 0 {
             let path = journal.home.path().display();
-            warn(format!("{damaged} lines of the history in {path} cannot be read, and are skipped"));
+            let lines = if damaged == 1 { "line" } else { "lines" };
+            warn(format!("the history in {path} has {damaged} {lines} that cannot be read: skipped"));
         }
         match open_log(&*journal.home) {
             Ok(log) => journal.log = Some(log),

@@ -67,7 +67,7 @@ fn newest_of(subject: &Subject<'_>, older: usize) -> Result<Option<File>, Error>
                 (usable, tried) = (0, Vec::new());
             }
             // One that the device does not give may be whole.
-            Err(error) if error.is_damage() && !error.is_unread() => {
+            Err(error) if error.is_lasting_damage() => {
                 warn(format!("generation {generation} cannot be used, and is passed over: {error}"));
                 tried.push(Skipped { generation, error });
             }

@@ -187,7 +187,7 @@ fn condition(
         let file = match once_more(|| subject.open(generation)) {
             Ok(file) => file,
             Err(error) if subject.was_removed(generation, &error)? => continue,
-            Err(error) if error.is_damage() && !error.is_unread() => {
+            Err(error) if error.is_lasting_damage() => {
                 condition.insert(generation, Err(error.to_string()));
                 continue;
             }
@@ -197,7 +197,7 @@ fn condition(
         if !stamp::is_marked(file.manifest()) && whole < last {
             let (_, errors) = verdict(&subject.home.location(generation), Ok(file), subject.protection);
             for error in errors {
-                if !error.is_damage() || error.is_unread() {
+                if !error.is_lasting_damage() {
                     return Err(error);
                 }
                 found = found.and_then(|_| Err(error.to_string()));

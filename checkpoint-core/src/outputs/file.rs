@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::counts::{
     Counts, MOST_NAMES, aside, behind_links, check_name, inode, not_opened, open_to_write, put_aside,
@@ -17,7 +17,7 @@ use super::counts::{
 use super::end::End;
 use super::of_run::OfRun;
 use super::value::Owner;
-use crate::base::warnings::warn;
+use crate::base::warnings::{HeldGuard, warn};
 use crate::error::{Error, OutputFault};
 use crate::store::{Disk, Growing, Opening, Process};
 
@@ -56,6 +56,8 @@ struct Written {
     synced: u64,
     /// The checksum of the bytes from `synced` up to `length`.
     since: crc32fast::Hasher,
+    /// During a sync, the checksum of the bytes that came after it began.
+    during: Option<crc32fast::Hasher>,
     /// True after a failed sync: the system may have dropped bytes, and marked them clean.
     is_doubtful: bool,
     /// Bytes whose blocks were given back, and that are not in the file again, with their offset.
@@ -156,6 +158,7 @@ impl OpenFile {
             // no sync of this process has failed.
             synced: length,
             since: crc32fast::Hasher::new(),
+            during: None,
             is_doubtful: false,
             held: None,
             has_durable_name: false,
@@ -214,8 +217,8 @@ impl OpenFile {
         Arc::clone(&self.file.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn state(&self) -> MutexGuard<'_, Written> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> HeldGuard<'_, Written> {
+        HeldGuard::new(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn fault(&self, counted: u64, fault: OutputFault) -> Error {
@@ -297,6 +300,9 @@ impl OpenFile {
 
     /// Cuts the file, which has `found` bytes, and keeps what is cut if that is wanted.
     fn cut(&self, state: &mut Written, length: u64, found: u64, keeps_cut: bool) -> Result<(), Error> {
+        if length > state.synced {
+            self.check_kept(state)?;
+        }
         if found > length {
             if keeps_cut {
                 self.keep(length, found)?;
@@ -310,7 +316,7 @@ impl OpenFile {
         state.lowest.push((state.cuts, length));
         (state.length, state.reach) = (length, length);
         state.synced = state.synced.min(length);
-        state.since = self.checksum(state.synced, length)?;
+        (state.since, state.during) = (self.checksum(state.synced, length)?, None);
         Ok(())
     }
 
@@ -403,6 +409,15 @@ impl OpenFile {
         self.write_waiting(&mut self.state())
     }
 
+    /// The same for a caller that reads the file then, which may have lost bytes.
+    pub(super) fn flush_to_read(&self, counted: u64) -> Result<(), Error> {
+        self.check_process(counted)?;
+        let mut state = self.state();
+        self.put_back(&mut state)?;
+        self.write_waiting(&mut state)?;
+        self.check_kept(&state)
+    }
+
     fn write_waiting(&self, state: &mut Written) -> Result<(), Error> {
         let waiting = std::mem::take(&mut state.waiting);
         if waiting.is_empty() {
@@ -429,6 +444,9 @@ impl OpenFile {
             return Err(Error::writing("append to", &self.path, source));
         }
         state.since.update(bytes);
+        if let Some(during) = &mut state.during {
+            during.update(bytes);
+        }
         state.length = end;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! One value of [`Appended`](super::Appended): the file, and the number of its bytes that count.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 
 use super::counts::{Counts, find, is_one_file, look, verify, without_detours};
 use super::end::{COVERED, End};
@@ -9,7 +9,7 @@ use super::file::OpenFile;
 use super::mark::{self, Marked};
 use super::of_run::OfRun;
 use super::stored::Stored;
-use crate::base::warnings::warn;
+use crate::base::warnings::{HeldGuard, warn};
 use crate::error::{Error, OutputFault};
 use crate::store::{Disk, Place, Process, RealDisk};
 
@@ -156,13 +156,14 @@ impl Value {
         Err(Error::Output { path, counted, fault: OutputFault::OtherProcess })
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the program's own code may look at while it takes a warning is free by then.
+    fn inner(&self) -> HeldGuard<'_, Inner> {
+        HeldGuard::new(self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The same, where a forked process can have it.
-    fn inner_at_fork(&self) -> Option<MutexGuard<'_, Inner>> {
-        self.process.lock(&self.inner)
+    fn inner_at_fork(&self) -> Option<HeldGuard<'_, Inner>> {
+        self.process.lock(&self.inner).map(HeldGuard::new)
     }
 
     /// The last known path and length.
@@ -471,7 +472,7 @@ impl Value {
             return Ok(());
         }
         if let Whereabouts::Open(file) = &inner.file {
-            file.flush(inner.length)?;
+            file.flush_to_read(inner.length)?;
         }
         let counts = inner.counts();
         let found = if inner.length > 0 { look(&*disk, &path, &counts).ok() } else { None };

@@ -70,6 +70,8 @@ use crate::store::{Home, Metric};
 ///
 /// Only one checkpointer at a time can have a directory open for saving. To load only, even from a
 /// directory in use, there is [`CheckpointReader`].
+///
+/// [`CheckpointReader`]: crate::CheckpointReader
 pub struct Checkpointer<T> {
     /// Everything but the type of the state.
     inner: Inner,
@@ -268,6 +270,8 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// As [`CheckpointReader::load_field`], and [`Error::MirrorUnreachable`].
+    ///
+    /// [`CheckpointReader::load_field`]: crate::CheckpointReader::load_field
     pub fn load_field<U: Checkpoint>(&mut self, path: &str) -> Result<Option<U>, Error> {
         let _warnings = self.inner.saver.run.warnings.enter();
         // Waits for a save in the background; if that failed, the next save returns its error.
@@ -306,6 +310,9 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// As [`CheckpointReader::load_generation_field`].
+    ///
+    /// [`CheckpointReader::load_field`]: crate::CheckpointReader::load_field
+    /// [`CheckpointReader::load_generation_field`]: crate::CheckpointReader::load_generation_field
     pub fn load_generation_field<U: Checkpoint>(&self, generation: u64, path: &str) -> Result<U, Error> {
         let _warnings = self.inner.saver.run.warnings.enter();
         let field = self.inner.source()?.field_of_generation(generation, path)?;
@@ -323,6 +330,8 @@ impl<T: Checkpoint> Checkpointer<T> {
 
     /// Returns the last generation that the history records, if it is missing; see
     /// [`CheckpointReader::missing_generation`].
+    ///
+    /// [`CheckpointReader::missing_generation`]: crate::CheckpointReader::missing_generation
     #[must_use]
     pub fn missing_generation(&self) -> Option<u64> {
         self.inner.reader.missing_generation()
@@ -349,6 +358,8 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// As [`CheckpointReader::best`].
+    ///
+    /// [`CheckpointReader::best`]: crate::CheckpointReader::best
     pub fn best(&self, metric: &Metric) -> Result<Option<u64>, Error> {
         self.inner.source()?.best(metric)
     }

@@ -52,7 +52,7 @@ impl Reader {
         if !has_outputs && !of_run.has_any() {
             return Ok(None);
         }
-        of_run.counts_of(&self.outputs_in(&path, &container)?).map(Some)
+        self.lengths_in(&path, &container, of_run).map(Some)
     }
 
     /// Rewinds to a generation, unless an earlier start did and no other rewind of the program came
@@ -90,7 +90,7 @@ impl Reader {
         for generation in self.generations()? {
             let metrics = match self.manifest_as_listed(generation) {
                 Ok(manifest) => writer.retention().metrics(&manifest),
-                Err(error) if error.is_damage() && !error.is_unread() => continue,
+                Err(error) if error.is_lasting_damage() => continue,
                 Err(_) => Metrics::Unread,
             };
             writer.note_metrics(generation, metrics);

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -99,6 +99,40 @@ fn a_type_with_too_deep_a_schema_is_refused_before_any_save() {
 fn a_forged_depth_is_an_error_and_no_overflow_of_the_stack() {
     let state: Vec<u8> = std::iter::repeat_n([0, 0, 0, 0, 0, 0, 0, 0, 1], 1_000_000).flatten().collect();
     loads::<Plain<List>>(vec![1], &state).unwrap_err();
+}
+
+#[test]
+fn arrays_that_refer_to_one_another_are_an_error() {
+    #[derive(Default, Serialize, Deserialize)]
+    struct Tree(BTreeMap<u16, Tree>);
+
+    // Each array has eight entries in as many rows: the map in the next array, and seven empty
+    // ones.
+    let array = |number: u64, rows: u64| {
+        let reference = [u64::MAX, number + 1, rows].map(u64::to_le_bytes);
+        let first = [0, 0].into_iter().chain(reference.into_iter().flatten());
+        let bytes: Vec<u8> = first.chain((1..8).flat_map(|key| [key, 0, 0, 0, 0, 0, 0, 0, 0, 0])).collect();
+        let float = |bytes: &[u8]| f32::from_le_bytes(bytes.try_into().unwrap());
+        let row = |row: &[u8]| [float(&row[..4]), float(&row[4..8]), float(&row[8..])];
+        Numbers::Rows(bytes.chunks(12).map(row).collect())
+    };
+    for count in [20_000, 2] {
+        let loaded = move || {
+            let directory = tempfile::tempdir().unwrap();
+            let mut arrays: Vec<Numbers> = (1..count).map(|number| array(number - 1, 8)).collect();
+            // The last map is empty.
+            arrays.extend([array(count - 1, 0), Numbers::Rows(Vec::new())]);
+            let schema = Schema::of::<Plain<Tree>>();
+            let state = reference(8);
+            let bytes = forged::<Plain<Tree>>(schema, &arrays, &state).unwrap();
+            fs::write(directory.path().join("00000000000000000001.ckpt"), bytes).unwrap();
+            let loaded = CheckpointReader::<Plain<Tree>>::open(directory.path()).unwrap().load();
+            loaded.map(drop).unwrap_err().to_string()
+        };
+        let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(loaded).unwrap();
+        let error = thread.join().unwrap();
+        assert!(error.contains("an array refers to another"), "{count} arrays: {error}");
+    }
 }
 
 #[test]

@@ -102,8 +102,13 @@ impl Mirroring {
         });
         match first {
             Ok(start) => {
-                self.check_is_ours(writer, &start, origin)?;
-                self.restart(writer, start)?;
+                let begun = self.check_is_ours(writer, &start, origin);
+                let begun = begun.and_then(|()| self.restart(writer, start));
+                // A mirror that has more must be read: going on without it would give that up.
+                begun.map_err(|error| match is_away_from(writer.path(), &error) {
+                    true => self.unreachable(writer, error.to_string()),
+                    false => error,
+                })?;
             }
             Err(error) if is_away(&error) && is_empty => {
                 return Err(self.unreachable(writer, error.to_string()));
@@ -263,6 +268,11 @@ fn is_final(error: &Error) -> bool {
 /// True if a mirror may come back by itself.
 fn is_away(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() != io::ErrorKind::PermissionDenied)
+}
+
+/// The same, if it is the mirror that failed, and not the directory of the run.
+fn is_away_from(near: &Path, error: &Error) -> bool {
+    is_away(error) && !matches!(error, Error::Io { path, .. } if path.starts_with(near))
 }
 
 impl Drop for Mirroring {

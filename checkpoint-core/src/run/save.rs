@@ -112,7 +112,8 @@ pub(crate) fn save(
         (saved, may_exist)
     };
     let (mut outcome, may_exist) = attempt(writer, order);
-    // The full disk of an output gets no room from here. A generation that may exist has its number.
+    // The full disk of an output gets no room from here. A generation that may exist has its number
+    // already.
     let is_full = matches!(&outcome, Err(Error::NoSpace { path, .. }) if path.starts_with(&place));
     if is_full
         && !may_exist

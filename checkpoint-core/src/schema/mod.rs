@@ -22,7 +22,7 @@ pub(crate) use element::Element;
 pub(crate) use float16::Float16;
 pub(crate) use former::Former;
 pub(crate) use path::{is_array_name, path_step};
-pub(crate) use wrappers::{chain, own_version, version, wrapped};
+pub(crate) use wrappers::{chain, chain_in_options, own_version, version, version_in_options, wrapped};
 
 /// The schema of a state: the type of its root, and the definitions that it refers to.
 ///

@@ -22,7 +22,8 @@
 //!
 //! A changed type finds its fields by their names. A number of another type keeps its value, or is
 //! refused; only in a type that reads by way of serde's buffers (`flatten`, `untagged`, `tag`) does
-//! serde itself round an `f64` to an `f32`, or a large integer to a float. Nothing else is noticed:
+//! serde itself round an `f64` to an `f32`, or a large integer to a float, and take the nearest number
+//! for a `Saturating`. Nothing else is noticed:
 //! the form has no versions and no names of types, and no migration runs in it. Where the meaning
 //! of such a field changes, raise the version of the state that has it.
 //!

@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     stale: usize,
     /// A file whose bytes the device does not give, and the number of times left.
     unread: Option<(OsString, usize)>,
+    /// A file whose bytes the device never gives. Another one of its name is read.
+    broken: Option<Identity>,
 }
 
 /// The fault of an operation.
@@ -115,6 +117,11 @@ impl FaultyDisk {
 
     pub(crate) fn be_unread(&self, name: &str, times: usize) {
         self.plan.lock().unwrap().unread = Some((name.into(), times));
+    }
+
+    /// Never gives the bytes of the file that has this path now.
+    pub(crate) fn break_file(&self, path: &Path) {
+        self.plan.lock().unwrap().broken = self.real.identity(path).unwrap();
     }
 
     fn openings(&self) -> usize {
@@ -230,6 +237,9 @@ impl Disk for FaultyDisk {
             && *times > 0
         {
             *times -= 1;
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        if plan.broken.is_some() && plan.broken == self.real.identity(path)? {
             return Err(io::Error::from_raw_os_error(EIO));
         }
         self.real.open(path)
@@ -495,6 +505,30 @@ fn a_save_into_a_directory_that_was_moved_is_not_acknowledged() {
             let found = moved.load().unwrap().unwrap();
             assert!([3, 4].contains(&found[0]), "{file:?} {operation}: {found:?}");
         }
+    }
+}
+
+#[test]
+fn a_discard_in_a_directory_that_was_moved_is_an_error() {
+    let discards = |place: Option<usize>| {
+        let (_parent, path, disk, mut checkpoints) = saved(File::New, Way::AtOnce);
+        checkpoints.pin(3).unwrap();
+        for number in 4..=5 {
+            checkpoints.save(&state(number, Way::AtOnce)).unwrap();
+        }
+        disk.plan(place.map(|place| (place, Fault::Replaced)));
+        let outcome = checkpoints.discard_newer(3);
+        let moved = CheckpointReader::<Vec<u64>>::open(path.with_extension("moved"));
+        (disk.asked(), outcome, moved.and_then(|moved| moved.generations()))
+    };
+    let (asked, outcome, _) = discards(None);
+    outcome.unwrap();
+    let retires: Vec<usize> = (0..asked.len()).filter(|place| asked[*place].starts_with("retire")).collect();
+    assert_eq!(retires.len(), 2, "{asked:?}");
+    for (place, left) in retires.into_iter().zip([&[3, 4, 5][..], &[3, 5]]) {
+        let (asked, outcome, moved) = discards(Some(place));
+        assert!(matches!(outcome, Err(Error::DirectoryReplaced { .. })), "{asked:?}");
+        assert_eq!(moved.unwrap(), left);
     }
 }
 

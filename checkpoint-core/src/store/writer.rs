@@ -328,10 +328,13 @@ impl Writer {
             self.claim.end_removals_after(generation, Some(*newest))?;
             self.discard(*newest)?;
         }
-        self.claim.end_removals_after(generation, None)
+        self.claim.end_removals_after(generation, None)?;
+        // If another directory came in its place, nothing was found there, and all is still here.
+        self.guard().check_place()
     }
 
     fn discard(&mut self, generation: u64) -> Result<(), Error> {
+        self.guard().check_place()?;
         let path = self.home().location(generation);
         match self.claim.remove(generation) {
             Ok(true) => self.forget(generation),

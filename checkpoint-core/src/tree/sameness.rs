@@ -280,7 +280,12 @@ fn told(difference: &Difference) -> String {
     let what = match &difference.change {
         Change::Added { after } => format!("was not there, and came back as {}", word(after)),
         Change::Removed { before } => format!("was {}, and did not come back", word(before)),
-        Change::Value { before, after } => format!("was {}, and came back as {}", word(before), word(after)),
+        Change::Value { before, after } => match (word(before), word(after)) {
+            (before, after) if before == after => {
+                format!("came back as another value, also shown as {after}")
+            }
+            (before, after) => format!("was {before}, and came back as {after}"),
+        },
         Change::Type { before, after } => format!("was {before}, and came back as {after}"),
         Change::Elements(change) => {
             let mut what =

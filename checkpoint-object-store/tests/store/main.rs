@@ -147,6 +147,49 @@ fn the_last_that_opens_has_the_place_and_the_other_is_told() {
     assert_eq!(load(&server), Some(vec![1_u64, 3]));
 }
 
+fn remove_claims(server: &Server) {
+    let keys = server.keys();
+    keys.iter().filter(|key| key.contains(".claims/")).for_each(|claim| server.remove(claim));
+}
+
+#[test]
+fn a_run_whose_claim_was_removed_is_told_of_a_later_one() {
+    let server = Server::start();
+    for number in 1..=6 {
+        open::<u64>(&server).unwrap().save(&number).unwrap();
+    }
+    let mut first = open::<u64>(&server).unwrap();
+    first.save(&7).unwrap();
+    remove_claims(&server);
+    let mut second = open::<u64>(&server).unwrap();
+    assert_eq!(second.load().unwrap(), Some(7));
+    let error = first.save(&70).unwrap_err();
+    assert!(matches!(error, Error::TakenOver { .. }), "{error}");
+    second.save(&8).unwrap();
+    drop((first, second));
+    assert_eq!(load(&server), Some(8_u64));
+}
+
+#[test]
+fn a_claim_that_was_removed_is_made_anew_by_the_next_save() {
+    let server = Server::start();
+    for number in 1..=6 {
+        open::<u64>(&server).unwrap().save(&number).unwrap();
+    }
+    let mut first = open::<u64>(&server).unwrap();
+    remove_claims(&server);
+    first.save(&7).unwrap();
+    let mut second = open::<u64>(&server).unwrap();
+    assert_eq!(second.load().unwrap(), Some(7));
+    assert!(matches!(first.save(&70).unwrap_err(), Error::TakenOver { .. }));
+    // A later run is told by its own claim, however low its epoch is.
+    let mut third = open::<u64>(&server).unwrap();
+    remove_claims(&server);
+    server.insert("run.ckpt/.claims/000001", Vec::new());
+    assert!(matches!(third.save(&70).unwrap_err(), Error::TakenOver { .. }));
+    assert!(matches!(second.save(&70).unwrap_err(), Error::TakenOver { .. }));
+}
+
 #[test]
 fn a_stalled_run_never_takes_the_number_of_a_later_one() {
     let server = Server::start();

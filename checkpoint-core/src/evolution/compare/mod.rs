@@ -173,9 +173,7 @@ impl<'a> Comparison<'a> {
             return;
         }
         if depth > TYPE_DEPTH || self.compared.len() > self.most {
-            let (before, after) = ("a type too large to compare".to_owned(), self.describe(false, program));
-            self.report(DifferenceKind::Uncompared, before, after);
-            return;
+            return self.too_large(self.describe(false, program));
         }
         if let Some(migrations) = self.migrations {
             if let Some((old, step)) = self.migration(migrations, checkpoint, program) {
@@ -187,11 +185,21 @@ impl<'a> Comparison<'a> {
         }
         let around = self.accepted.here();
         self.type_names(checkpoint, program);
-        let (seen, wanted) = (Form::of(self.checkpoint, checkpoint), Form::of(self.program, program));
-        if seen.versions == wanted.versions {
+        let (mut seen, mut wanted) = (Form::of(self.checkpoint, checkpoint), Form::of(self.program, program));
+        let optional = (seen.form.optional(), wanted.form.optional());
+        let inside = match optional {
+            (Some(inner), None) => Some((inner, program)),
+            (None, Some(inner)) => Some((checkpoint, inner)),
+            _ => None,
+        };
+        let beside = inside.and_then(|_| self.beside_option(checkpoint, program, optional.0.is_some()));
+        if beside.is_some() {
+            // The comparison of the types inside compares the versions.
+            (seen.versions, wanted.versions) = (Vec::new(), Vec::new());
+        } else if seen.versions == wanted.versions {
             self.versions_by_name(checkpoint, program);
         }
-        let optional = (seen.form.optional(), wanted.form.optional());
+        let has_versions = seen.versions == wanted.versions;
         self.forms(seen, wanted, depth, |comparison| {
             let (before, after) =
                 (comparison.describe(true, checkpoint), comparison.describe(false, program));
@@ -204,18 +212,52 @@ impl<'a> Comparison<'a> {
             }
         });
         // A value may become an option, and an option a value; the type inside must be the same.
-        match optional {
-            (Some(inner), None) => self.inside("", |comparison| comparison.types(inner, program, depth + 1)),
-            (None, Some(inner)) => {
-                self.inside("", |comparison| comparison.types(checkpoint, inner, depth + 1))
-            }
-            _ => {}
+        if let Some((checkpoint, program)) = beside.or(inside).filter(|_| has_versions) {
+            self.inside("", |comparison| comparison.types(checkpoint, program, depth + 1));
         }
         self.accepted.leave(around);
     }
 
+    /// The type inside the option that only one of the two has, and the other type without the
+    /// wrappers that are around the option. `None` if those wrappers have other versions.
+    fn beside_option(
+        &self,
+        checkpoint: &'a Type,
+        program: &'a Type,
+        is_in_checkpoint: bool,
+    ) -> Option<(&'a Type, &'a Type)> {
+        let (mut old, mut new) = (checkpoint, program);
+        for _ in 0..2 * TYPE_DEPTH {
+            match (old, new) {
+                (Type::Option(inner), _) if is_in_checkpoint => return Some((inner, new)),
+                (_, Type::Option(inner)) if !is_in_checkpoint => return Some((old, inner)),
+                _ => {}
+            }
+            let versions =
+                (schema::own_version(self.checkpoint, old), schema::own_version(self.program, new));
+            let inside = (schema::wrapped(self.checkpoint, old), schema::wrapped(self.program, new));
+            if self.has_name_of(old, new) {
+                (old, new) = inside.0.zip(inside.1).filter(|_| versions.0 == versions.1)?;
+                continue;
+            }
+            // A wrapper without a version may be on one side alone. That of the option goes first.
+            let old_inside = inside.0.filter(|_| versions.0 == 1);
+            let new_inside = inside.1.filter(|_| versions.1 == 1);
+            match (old_inside, new_inside) {
+                (Some(inside), None) => old = inside,
+                (Some(inside), Some(_)) if is_in_checkpoint => old = inside,
+                (_, Some(inside)) => new = inside,
+                (None, None) => return None,
+            }
+        }
+        None
+    }
+
     /// The step that converts the type of the checkpoint, if its version differs. Wrappers of both
     /// are removed together, and those of the program alone too, as in a reading.
+    ///
+    /// There is none for an option that the program does not have, unless the first step takes one:
+    /// the comparison of the type inside finds it.
     fn migration(
         &mut self,
         migrations: &'a Program,
@@ -223,6 +265,8 @@ impl<'a> Comparison<'a> {
         program: &'a Type,
     ) -> Option<(&'a Type, Step<'a>)> {
         let whole = (checkpoint, program);
+        let is_optional = |schema, ty| Form::of(schema, ty).form.optional().is_some();
+        let loses_option = is_optional(self.checkpoint, checkpoint) && !is_optional(self.program, program);
         let (mut checkpoint, mut program) = (checkpoint, program);
         for _ in 0..TYPE_DEPTH {
             let own = (
@@ -231,14 +275,24 @@ impl<'a> Comparison<'a> {
             );
             // A type of the same name has its own version. Any other may be a wrapper of the type.
             let has_name = self.has_name_of(checkpoint, program);
-            let version = if has_name { own.0 } else { schema::version(self.checkpoint, checkpoint) };
+            let version = match has_name {
+                true => own.0,
+                false if loses_option => schema::version_in_options(self.checkpoint, checkpoint),
+                false => schema::version(self.checkpoint, checkpoint),
+            };
             if let Some(step) = migrations.step_from(version, program) {
+                if loses_option && !has_name && !is_optional(self.program, migrations.first(version, &step)) {
+                    return None;
+                }
                 self.names_of_wrappers(whole, (checkpoint, program));
                 return Some((checkpoint, step));
             }
             let is_passed = if has_name { own.0 == own.1 } else { own.1 == 1 };
             program = schema::wrapped(self.program, program).filter(|_| is_passed)?;
-            if let Some(inner) = schema::wrapped(self.checkpoint, checkpoint) {
+            // A version of the checkpoint is not that of a wrapper that has none.
+            if let Some(inner) =
+                schema::wrapped(self.checkpoint, checkpoint).filter(|_| own.0 == 1 || own.1 != 1)
+            {
                 checkpoint = inner;
             }
         }
@@ -260,6 +314,11 @@ impl<'a> Comparison<'a> {
         depth: usize,
         describe: impl FnOnce(&Self) -> (String, String),
     ) {
+        // A forged schema may have any number of observed forms around each other, or a cycle.
+        if depth > TYPE_DEPTH {
+            let (_, after) = describe(self);
+            return self.too_large(after);
+        }
         if seen.versions != wanted.versions {
             self.report(DifferenceKind::Version, versions(&seen.versions), versions(&wanted.versions));
         }
@@ -336,6 +395,10 @@ impl<'a> Comparison<'a> {
                 && difference.path.get(length..).is_some_and(is_inside_type);
             number <= first || !is_shown
         });
+    }
+
+    fn too_large(&mut self, program: String) {
+        self.report(DifferenceKind::Uncompared, "a type too large to compare".to_owned(), program);
     }
 
     fn report(&mut self, kind: DifferenceKind, checkpoint: String, program: String) {

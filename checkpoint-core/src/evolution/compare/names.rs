@@ -105,8 +105,10 @@ fn label(definition: &Definition) -> Option<&str> {
     if definition.observed {
         return None;
     }
-    // A recursive type without a name in serde has the name that the compiler gives it.
-    let is_given = !definition.foreign || !definition.name.contains(['<', '(', '[', '&', ' ']);
+    // A recursive type without a name in serde has the name that the compiler gives it. It has no
+    // name of a container in serde either, so it stands in the schema as a wrapper of its form.
+    let is_wrapper = matches!(definition.body, Body::Struct(Fields::Newtype(_)));
+    let is_given = !definition.foreign || !is_wrapper || !definition.name.contains(['<', '(', '[', '&']);
     (is_own && is_given).then_some(&definition.name)
 }
 

@@ -176,6 +176,33 @@ fn another_name_is_refused_where_it_alone_tells_the_type() {
     }
 }
 
+#[test]
+fn a_name_may_have_any_letters() {
+    let variant = Variant { name: "A".to_owned(), fields: Fields::Unit };
+    let bodies = [
+        Body::Struct(named(&[("x", Type::U8)])),
+        Body::Struct(Fields::Unit),
+        Body::Struct(Fields::Tuple(vec![Type::U8, Type::U8])),
+        Body::Enum(vec![variant]),
+    ];
+    let is_refused = |body: &Body, old: &str, new: &str| {
+        let mut schemas = renamed(body, [true, true]);
+        old.clone_into(&mut schemas[0].types[0].name);
+        new.clone_into(&mut schemas[1].types[0].name);
+        let found = differences(&schemas[0], &schemas[1]);
+        found.first().is_some_and(|first| first.kind == DifferenceKind::OtherType)
+    };
+    for body in &bodies {
+        for (old, new) in [("rng a", "rng b"), ("rng (a)", "rng (b)"), ("Rng<A>", "Rng<B>"), ("R", "R&")] {
+            assert!(is_refused(body, old, new) && is_refused(body, new, old), "{body:?} {old} {new}");
+        }
+    }
+    let newtype = Body::Struct(Fields::Newtype(seq(Type::F64)));
+    assert!(is_refused(&newtype, "rng a", "rng b"));
+    // The compiler gives such names to recursive types that have none in serde.
+    assert!(!is_refused(&newtype, "Vec<A>", "Vec<B>") && !is_refused(&newtype, "(A, B)", "A"));
+}
+
 /// Newtypes of these names around each other, the first outermost.
 fn wrapped(names: &[&str]) -> Schema {
     let types = names.iter().enumerate().map(|(place, name)| {
@@ -430,6 +457,30 @@ fn no_forged_schema_makes_the_comparison_loop_or_overflow() {
         ],
     );
     assert_eq!(differences(&circle, &circle).len(), 1);
+
+    // Forms that were observed inside of observed forms: around themselves, and in a long chain.
+    let observed = |count: usize, inner: &dyn Fn(usize) -> Type| {
+        let definitions = (0..count).map(|number| {
+            let body = Body::Struct(Fields::Newtype(inner(number)));
+            Definition { foreign: true, observed: true, ..definition("O", body) }
+        });
+        schema(Type::Named(0), definitions.collect())
+    };
+    let long = |number: usize| if number == 99_999 { Type::U8 } else { Type::Named(number + 1) };
+    for forged in [
+        observed(1, &|_| Type::Named(0)),
+        observed(2, &|number| Type::Named(1 - number)),
+        observed(100_000, &long),
+    ] {
+        for program in [plain(Type::U64), plain(Type::Opaque("P".to_owned())), list(Type::U8)] {
+            let found = differences(&forged, &program);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(!differences(&program, &forged).is_empty());
+        }
+        differences(&forged, &forged);
+    }
+    let short = observed(3, &|number| if number == 2 { Type::U8 } else { long(number) });
+    assert_eq!(differences(&short, &plain(Type::U8)), []);
 
     // A list that is a different struct at each of its 100 000 elements.
     let chain = |width: usize| {

@@ -114,11 +114,36 @@ impl Plan {
         self.untold.insert(Identity::of(checkpoint));
     }
 
+    /// The conversion of a type of the checkpoint, or of one in the options there: with that type.
+    fn conversion_in<'c>(
+        &self,
+        schema: &'c Schema,
+        found: &'c Type,
+        program: Key,
+    ) -> Option<(&(Conversion, Type), &'c Type)> {
+        let mut is_inside = true;
+        for ty in schema::chain_in_options(schema, found) {
+            if is_inside && let Some(conversion) = self.conversions.get(&(Identity::of(ty), program)) {
+                return Some((conversion, ty));
+            }
+            // The type inside of a version is not that version.
+            if schema::own_version(schema, ty) != 1 {
+                return None;
+            }
+            is_inside = matches!(ty, Type::Option(_)) || is_inside && !ptr::eq(ty, found);
+        }
+        None
+    }
+
+    fn version(&self, program: Key) -> Option<u32> {
+        self.versions.get(&program).copied()
+    }
+
     /// Refuses a value of another version that the comparison did not reach, such as one that is
     /// only found under an alias.
     fn check(&self, schema: &Schema, found: &Type, program: Key, is_wrapper: bool) -> Result<(), Failure> {
-        let Some(version) = self.versions.get(&program).copied() else { return Ok(()) };
-        let told: Vec<u32> = schema::chain(schema, found)
+        let Some(version) = self.version(program) else { return Ok(()) };
+        let told: Vec<u32> = schema::chain_in_options(schema, found)
             .map(|ty| schema::own_version(schema, ty))
             .filter(|version| *version != 1)
             .collect();
@@ -126,7 +151,7 @@ impl Plan {
             // The type inside a wrapper is checked when its turn comes.
             1 => told.is_empty() || is_wrapper,
             _ if told.is_empty() => {
-                schema::chain(schema, found).any(|ty| self.untold.contains(&Identity::of(ty)))
+                schema::chain_in_options(schema, found).any(|ty| self.untold.contains(&Identity::of(ty)))
             }
             version => told.contains(&version),
         };
@@ -140,22 +165,53 @@ impl Plan {
     }
 }
 
-impl<'a> Value<'_, 'a> {
-    /// The conversion for this value, if the checkpoint has an older version of it and the reader
-    /// is of the type itself.
-    pub(super) fn conversion<V: Visitor<'a>>(
-        &self,
-        is_wrapper: bool,
-    ) -> Option<Result<&'a (Conversion, Type), Failure>> {
+/// A value whose version was looked at.
+pub(super) enum Arrived<'r, 'a> {
+    /// A value of the version of the reader, or of one that is not known.
+    Present(Value<'r, 'a>),
+    /// A value of an older version, and its conversion.
+    Older(Value<'r, 'a>, &'a (Conversion, Type)),
+    /// An empty option.
+    Nothing,
+}
+
+impl<'r, 'a> Value<'r, 'a> {
+    /// Looks at the version of the value, if the reader is of the type itself. Goes into options
+    /// that the reader does not have, where the older version or a newtype is in them.
+    pub(super) fn arrived<V: Visitor<'a>>(mut self, is_wrapper: bool) -> Result<Arrived<'r, 'a>, Failure> {
         let plan: &'a Plan = self.cursor.plan();
         if plan.versions.is_empty() {
-            return None;
+            return Ok(Arrived::Present(self));
         }
-        let program = Key::Type(typeid::of::<V::Value>());
-        match plan.conversions.get(&(Identity::of(self.ty), program)) {
-            Some(conversion) => Some(Ok(conversion)),
-            None => plan.check(self.cursor.schema(), self.ty, program, is_wrapper).err().map(Err),
+        let (schema, program) = (self.cursor.schema(), Key::Type(typeid::of::<V::Value>()));
+        if let Some((conversion, older)) = plan.conversion_in(schema, self.ty, program) {
+            while !ptr::eq(self.ty, older) {
+                match schema::wrapped(schema, self.ty) {
+                    Some(inside) => self.ty = inside,
+                    None if self.enter_option()? => {}
+                    None => return Ok(Arrived::Nothing),
+                }
+            }
+            return Ok(Arrived::Older(self, conversion));
         }
+        if is_wrapper && self.other.is_no_option() {
+            while matches!(self.ty, Type::Option(_)) {
+                if !self.enter_option()? {
+                    return Ok(Arrived::Nothing);
+                }
+            }
+        }
+        plan.check(schema, self.ty, program, is_wrapper)?;
+        Ok(Arrived::Present(self))
+    }
+
+    /// The type inside a newtype of the checkpoint, for a newtype of the program. A version of the
+    /// checkpoint is not that of a newtype that has none.
+    pub(super) fn inside_newtype<V: Visitor<'a>>(&self) -> &'a Type {
+        let (plan, schema) = (self.cursor.plan(), self.cursor.schema());
+        let version = plan.version(Key::Type(typeid::of::<V::Value>())).unwrap_or(1);
+        let is_kept = !plan.versions.is_empty() && version == 1 && schema::own_version(schema, self.ty) != 1;
+        schema::wrapped(schema, self.ty).filter(|_| !is_kept).unwrap_or(self.ty)
     }
 
     /// Converts the value, and calls `read` on the bytes of the result.

@@ -2,7 +2,7 @@
 //! casting back.
 #![allow(clippy::cast_possible_truncation, reason = "each cast is checked by casting back")]
 
-use serde::de::{Error as _, Visitor};
+use serde::de::{Error as _, Unexpected, Visitor};
 
 use super::cursor::Failure;
 use crate::schema::Float16;
@@ -24,12 +24,26 @@ impl Number {
                 Ok(value) => visitor.visit_u64(value),
                 Err(_) => visitor.visit_u128(value),
             },
-            Number::Signed(value) => match i64::try_from(value) {
-                Ok(value) => visitor.visit_i64(value),
-                Err(_) => visitor.visit_i128(value),
+            Number::Signed(value) => match (i64::try_from(value), u64::try_from(value)) {
+                (Ok(value), _) => visitor.visit_i64(value),
+                (Err(_), Ok(value)) => visitor.visit_u64(value),
+                (Err(_), Err(_)) => visitor.visit_i128(value),
             },
             Number::Single(value) => visitor.visit_f32(value),
             Number::Double(value) => visitor.visit_f64(value),
+        }
+    }
+
+    /// The number as an integer of this type, if it fits. `None` for a float, which is no integer.
+    pub(super) fn to_integer<I: TryFrom<u128> + TryFrom<i128>>(self, ty: &str) -> Result<Option<I>, Failure> {
+        let (integer, number) = match self {
+            Number::Unsigned(value) => (I::try_from(value).ok(), value.to_string()),
+            Number::Signed(value) => (I::try_from(value).ok(), value.to_string()),
+            Number::Single(_) | Number::Double(_) => return Ok(None),
+        };
+        match integer {
+            Some(integer) => Ok(Some(integer)),
+            None => Err(Failure::invalid_value(Unexpected::Other(&format!("integer `{number}`")), &ty)),
         }
     }
 

@@ -85,6 +85,19 @@ impl<'a> Other<'a> {
         })
     }
 
+    /// The type inside an option, and any other type itself.
+    pub(super) fn without_option(self) -> Other<'a> {
+        match self.bare().ty() {
+            Some(Type::Option(_)) => self.inside_option(),
+            _ => self,
+        }
+    }
+
+    /// True if it is known to be no option.
+    pub(super) fn is_no_option(self) -> bool {
+        self.bare().ty().is_some_and(|ty| !matches!(ty, Type::Option(_)))
+    }
+
     pub(super) fn element(self) -> Other<'a> {
         let rows = |element: &'a Type, depth: usize| match depth {
             1 => Found::Type(element),

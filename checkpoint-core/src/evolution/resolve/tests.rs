@@ -108,6 +108,63 @@ fn numbers_keep_their_value_or_are_refused_with_it() {
     assert!(read::<f32>(&written(f64::NAN)).unwrap().is_nan());
 }
 
+/// Asks for an `i16`, and takes any number, cut to it.
+#[derive(Debug, PartialEq)]
+struct Cut(i16);
+
+impl<'de> Deserialize<'de> for Cut {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Cut, D::Error> {
+        struct Cutting;
+        #[allow(clippy::cast_possible_truncation, reason = "that is what is tested")]
+        impl serde::de::Visitor<'_> for Cutting {
+            type Value = Cut;
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a number")
+            }
+            fn visit_i16<E>(self, number: i16) -> Result<Cut, E> {
+                Ok(Cut(number))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Cut, E> {
+                Ok(Cut(number as i16))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Cut, E> {
+                Ok(Cut(number as i16))
+            }
+            fn visit_i128<E>(self, number: i128) -> Result<Cut, E> {
+                Ok(Cut(number as i16))
+            }
+            fn visit_u128<E>(self, number: u128) -> Result<Cut, E> {
+                Ok(Cut(number as i16))
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Cut, E> {
+                Ok(Cut((number * 10.0) as i16))
+            }
+        }
+        deserializer.deserialize_i16(Cutting)
+    }
+}
+
+#[test]
+fn an_integer_is_never_cut_to_the_type_that_asks() {
+    let cut = |written: (Vec<u8>, Schema)| read::<Cut>(&written);
+    for number in [i16::MIN, -1, 0, i16::MAX] {
+        assert_eq!(cut(written(i64::from(number))), Ok(Cut(number)));
+        assert_eq!(cut(written(i128::from(number))), Ok(Cut(number)));
+    }
+    assert_eq!(cut(written(7_u128)), Ok(Cut(7)));
+    let refused = |written, number: &str| {
+        let expected = format!("invalid value: integer `{number}`, expected i16");
+        assert_eq!(cut(written), Err(expected));
+    };
+    refused(written(1_u16 << 15), "32768");
+    refused(written(-70_000_i32), "-70000");
+    refused(written(u64::MAX), "18446744073709551615");
+    refused(written(u128::MAX), "340282366920938463463374607431768211455");
+    refused(written(i128::MIN), "-170141183460469231731687303715884105728");
+    // A float comes as what it is, and the type decides.
+    assert_eq!(cut(written(2.5_f64)), Ok(Cut(25)));
+}
+
 #[test]
 fn an_error_names_the_path() {
     #[derive(Debug, Deserialize)]

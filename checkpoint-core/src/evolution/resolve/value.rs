@@ -6,6 +6,7 @@ use serde::forward_to_deserialize_any;
 
 use super::access::check_related;
 use super::cursor::{Cursor, Failure, Sequence};
+use super::migration::Arrived;
 use super::number::Number;
 use super::other::Other;
 use crate::arrays::{self, Kind};
@@ -35,15 +36,24 @@ impl<'a> Value<'_, 'a> {
     /// The value inside any options around it, as in JSON; `None` if an option is empty.
     fn present(self) -> Result<Option<Self>, Failure> {
         let mut value = self.bare()?;
-        while let Type::Option(inner) = value.ty {
-            if !value.cursor.flag(Flag::Option)? {
+        while matches!(value.ty, Type::Option(_)) {
+            if !value.enter_option()? {
                 return Ok(None);
             }
-            value.ty = inner;
-            value.other = value.other.inside_option();
             value = value.bare()?;
         }
         Ok(Some(value))
+    }
+
+    /// Goes into an option that the program may not have. False if it is empty, or no option.
+    pub(super) fn enter_option(&mut self) -> Result<bool, Failure> {
+        let Type::Option(inner) = self.ty else { return Ok(false) };
+        if !self.cursor.flag(Flag::Option)? {
+            return Ok(false);
+        }
+        self.ty = inner;
+        self.other = self.other.without_option();
+        Ok(true)
     }
 
     fn number(&mut self) -> Result<Option<Number>, Failure> {
@@ -211,6 +221,25 @@ pub(super) fn is_ignored<V>() -> bool {
     typeid::of::<V>() == typeid::of::<IgnoredAny>()
 }
 
+macro_rules! exact {
+    ($($deserialize:ident => $visit:ident($type:ident);)*) => {$(
+        /// Gives the type that was asked for, or refuses an integer that does not fit it: a visitor
+        /// may cut a wider one, or need not take it.
+        fn $deserialize<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+            self.guarded(|value| {
+                let Some(mut value) = value.present()? else { return visitor.visit_none() };
+                match value.number()? {
+                    Some(number) => match number.to_integer::<$type>(stringify!($type))? {
+                        Some(integer) => visitor.$visit(integer),
+                        None => number.visit(visitor),
+                    },
+                    None => value.deserialize_any(visitor),
+                }
+            })
+        }
+    )*};
+}
+
 impl<'a> Deserializer<'a> for Value<'_, 'a> {
     type Error = Failure;
 
@@ -244,21 +273,19 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
 
     fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
         self.guarded(|value| {
-            let mut value = value.bare()?;
-            match value.ty {
+            let Value { cursor, ty, other } = value;
+            let other = other.inside_option();
+            match cursor.bare(ty)? {
                 Type::Unit => visitor.visit_none(),
                 Type::Option(ty) => {
-                    if value.cursor.flag(Flag::Option)? {
-                        let other = value.other.inside_option();
-                        value.cursor.deeper(|cursor| visitor.visit_some(Value { cursor, ty, other }))
+                    if cursor.flag(Flag::Option)? {
+                        cursor.deeper(|cursor| visitor.visit_some(Value { cursor, ty, other }))
                     } else {
                         visitor.visit_none()
                     }
                 }
-                _ => {
-                    value.other = value.other.inside_option();
-                    visitor.visit_some(value)
-                }
+                // The newtypes around the value may have a version.
+                _ => visitor.visit_some(Value { cursor, ty, other }),
             }
         })
     }
@@ -276,19 +303,21 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
                     _ => value.deserialize_any(visitor),
                 };
             }
-            if let Some(conversion) = value.conversion::<V>(true) {
-                return value.convert(conversion?, |reader| reader.deserialize_newtype_struct(name, visitor));
-            }
+            let value = match value.arrived::<V>(true)? {
+                Arrived::Present(value) => value,
+                Arrived::Older(value, conversion) => {
+                    return value
+                        .convert(conversion, |reader| reader.deserialize_newtype_struct(name, visitor));
+                }
+                Arrived::Nothing => return visitor.visit_none(),
+            };
             let definition = value.cursor.definition(value.ty)?;
             if let Some(float) = Float16::named(name)
                 && definition.and_then(Float16::of) != Some(float)
             {
                 return value.float16(float, visitor);
             }
-            let ty = match definition.map(|definition| &definition.body) {
-                Some(Body::Struct(Fields::Newtype(inner))) => inner,
-                _ => value.ty,
-            };
+            let ty = value.inside_newtype::<V>();
             let other = value.other.inside_newtype();
             value.cursor.deeper(|cursor| visitor.visit_newtype_struct(Value { cursor, ty, other }))
         })
@@ -301,9 +330,14 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
         visitor: V,
     ) -> Result<V::Value, Failure> {
         self.guarded(|value| {
-            if let Some(conversion) = value.conversion::<V>(false) {
-                return value.convert(conversion?, |reader| reader.deserialize_struct(name, known, visitor));
-            }
+            let value = match value.arrived::<V>(false)? {
+                Arrived::Present(value) => value,
+                Arrived::Older(value, conversion) => {
+                    return value
+                        .convert(conversion, |reader| reader.deserialize_struct(name, known, visitor));
+                }
+                Arrived::Nothing => return visitor.visit_none(),
+            };
             let Some(value) = value.present()? else { return visitor.visit_none() };
             let body = value.cursor.definition(value.ty)?.map(|definition| &definition.body);
             if let Some(Body::Struct(Fields::Named(fields))) = body {
@@ -320,9 +354,14 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
         visitor: V,
     ) -> Result<V::Value, Failure> {
         self.guarded(|value| {
-            if let Some(conversion) = value.conversion::<V>(false) {
-                return value.convert(conversion?, |reader| reader.deserialize_enum(name, variants, visitor));
-            }
+            let value = match value.arrived::<V>(false)? {
+                Arrived::Present(value) => value,
+                Arrived::Older(value, conversion) => {
+                    return value
+                        .convert(conversion, |reader| reader.deserialize_enum(name, variants, visitor));
+                }
+                Arrived::Nothing => return visitor.visit_none(),
+            };
             match value.present()? {
                 Some(value) if matches!(value.ty, Type::String) => {
                     let text = IntoDeserializer::<Failure>::into_deserializer(value.cursor.text()?);
@@ -340,11 +379,12 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
         length: usize,
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        self.guarded(|value| match value.conversion::<V>(false) {
-            Some(conversion) => {
-                value.convert(conversion?, |reader| reader.deserialize_tuple_struct(name, length, visitor))
+        self.guarded(|value| match value.arrived::<V>(false)? {
+            Arrived::Present(value) => value.deserialize_any(visitor),
+            Arrived::Older(value, conversion) => {
+                value.convert(conversion, |reader| reader.deserialize_tuple_struct(name, length, visitor))
             }
-            None => value.deserialize_any(visitor),
+            Arrived::Nothing => visitor.visit_none(),
         })
     }
 
@@ -353,12 +393,26 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        self.guarded(|value| match value.conversion::<V>(false) {
-            Some(conversion) => {
-                value.convert(conversion?, |reader| reader.deserialize_unit_struct(name, visitor))
+        self.guarded(|value| match value.arrived::<V>(false)? {
+            Arrived::Present(value) => value.deserialize_any(visitor),
+            Arrived::Older(value, conversion) => {
+                value.convert(conversion, |reader| reader.deserialize_unit_struct(name, visitor))
             }
-            None => value.deserialize_any(visitor),
+            Arrived::Nothing => visitor.visit_none(),
         })
+    }
+
+    exact! {
+        deserialize_i8 => visit_i8(i8);
+        deserialize_i16 => visit_i16(i16);
+        deserialize_i32 => visit_i32(i32);
+        deserialize_i64 => visit_i64(i64);
+        deserialize_i128 => visit_i128(i128);
+        deserialize_u8 => visit_u8(u8);
+        deserialize_u16 => visit_u16(u16);
+        deserialize_u32 => visit_u32(u32);
+        deserialize_u64 => visit_u64(u64);
+        deserialize_u128 => visit_u128(u128);
     }
 
     fn deserialize_f32<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
@@ -440,6 +494,6 @@ impl<'a> Deserializer<'a> for Value<'_, 'a> {
     }
 
     forward_to_deserialize_any! {
-        <V: Visitor<'a>> bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 char unit tuple map identifier ignored_any
+        <V: Visitor<'a>> bool char unit tuple map identifier ignored_any
     }
 }

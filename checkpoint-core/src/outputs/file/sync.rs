@@ -34,7 +34,7 @@ impl OpenFile {
     /// Makes all bytes durable. If a checkpoint counts this many, the file has them, by its path.
     fn sync_all(&self, counted: Option<(u64, u64)>, durable: bool) -> Result<(), Error> {
         let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (length, before, cuts) = {
+        let (length, cuts) = {
             let mut state = self.state();
             self.put_back(&mut state)?;
             self.write_waiting(&mut state)?;
@@ -57,7 +57,8 @@ impl OpenFile {
             if state.is_doubtful {
                 self.write_again(&mut state)?;
             }
-            (state.length, std::mem::take(&mut state.since), state.cuts)
+            state.during = Some(crc32fast::Hasher::new());
+            (state.length, state.cuts)
         };
         // If another file takes its place now, that one is synced before, and cut.
         let file = self.content();
@@ -65,20 +66,16 @@ impl OpenFile {
             .sync_name()
             .and_then(|()| file.sync().map_err(|source| Error::writing("sync", &self.path, source)));
         let mut state = self.state();
+        let during = state.during.take();
         match synced {
             Ok(()) if state.cuts == cuts => {
-                state.synced = length;
+                (state.synced, state.since) = (length, during.unwrap_or_default());
                 state.is_doubtful = false;
                 Ok(())
             }
             Ok(()) => Ok(()),
             Err(error) => {
                 state.is_doubtful = true;
-                if state.cuts == cuts {
-                    let mut all = before;
-                    all.combine(&state.since);
-                    state.since = all;
-                }
                 Err(error)
             }
         }
@@ -90,11 +87,8 @@ impl OpenFile {
     /// The old blocks would not do. On ext4 they may be marked as never written, and only in memory
     /// as written: a second write of the same blocks leaves that mark, and its sync succeeds.
     fn write_again(&self, state: &mut Written) -> Result<(), Error> {
-        let (from, to) = (state.synced, state.length);
-        if self.checksum(from, to)?.finalize() != state.since.clone().finalize() {
-            return Err(self.fault(to, OutputFault::Other));
-        }
-        let (file, mut offset) = (self.content(), from);
+        self.check_kept(state)?;
+        let (file, mut offset, to) = (self.content(), state.synced, state.length);
         while offset < to {
             let boundary = (offset / PIECE + 1) * PIECE;
             let end = boundary.min(to);
@@ -111,6 +105,17 @@ impl OpenFile {
                 }
                 _ => offset = end,
             }
+        }
+        Ok(())
+    }
+
+    /// After a failed sync, checks that the file still has what was written since the last one that
+    /// succeeded. This comes before these bytes are taken for right: before a copy, or a new
+    /// checksum of some of them.
+    pub(super) fn check_kept(&self, state: &Written) -> Result<(), Error> {
+        let (from, to) = (state.synced, state.length);
+        if state.is_doubtful && self.checksum(from, to)?.finalize() != state.since.clone().finalize() {
+            return Err(self.fault(to, OutputFault::Other));
         }
         Ok(())
     }
@@ -184,19 +189,30 @@ mod tests {
     use std::sync::{Arc, Weak};
 
     use super::OpenFile;
+    use crate::error::{Error, OutputFault};
     use crate::outputs::end::End;
+    use crate::outputs::value::Value;
     use crate::store::{Disk, Growing, Identity, RealDisk};
 
     /// A file whose first sync fails, and then the first write to blocks that were given back.
     #[derive(Debug)]
-    struct FullLater {
+    struct Failing {
         file: Arc<dyn Growing>,
+        /// True to lose the first bytes when the sync fails.
+        loses: bool,
         has_failed_to_sync: AtomicBool,
         was_full: AtomicBool,
         is_full: AtomicBool,
     }
 
-    impl Growing for FullLater {
+    impl Failing {
+        fn of(file: Arc<dyn Growing>, loses: bool) -> Arc<dyn Growing> {
+            let (has_failed_to_sync, was_full, is_full) = Default::default();
+            Arc::new(Failing { file, loses, has_failed_to_sync, was_full, is_full })
+        }
+    }
+
+    impl Growing for Failing {
         fn length(&self) -> io::Result<u64> {
             self.file.length()
         }
@@ -218,10 +234,12 @@ mod tests {
 
         fn sync(&self) -> io::Result<()> {
             if self.has_failed_to_sync.swap(true, Ordering::Relaxed) {
-                self.file.sync()
-            } else {
-                Err(io::Error::other("the device is away"))
+                return self.file.sync();
             }
+            if self.loses {
+                self.file.write_all_at(&[0; 4096], 0)?;
+            }
+            Err(io::Error::other("the device is away"))
         }
 
         fn give_back(&self, offset: u64, length: u64) -> io::Result<()> {
@@ -240,6 +258,57 @@ mod tests {
         }
     }
 
+    fn is_other(error: &Error) -> bool {
+        matches!(error, Error::Output { fault: OutputFault::Other, .. })
+    }
+
+    #[test]
+    fn bytes_that_a_failed_sync_lost_are_lost_to_a_clone_too() {
+        for has_other_name in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("out");
+            let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
+            let [first, second] = [Arc::new(()), Arc::new(())];
+            let open = OpenFile::create(disk, &path, &Arc::downgrade(&first)).unwrap();
+            let file = open.content();
+            *open.file.lock().unwrap() = Failing::of(file, true);
+            let half = b"line\n".repeat(10_000);
+            let (mut end, counted) = (End::default(), half.len() as u64);
+            open.append(&Arc::downgrade(&first), (0, &end), &half, false).unwrap();
+            end.push(&half);
+            open.append(&Arc::downgrade(&first), (counted, &end), &half, false).unwrap();
+            assert!(open.sync(counted, 0, true).unwrap_err().to_string().contains("away"));
+            if has_other_name {
+                fs::hard_link(&path, directory.path().join("backup")).unwrap();
+            }
+            drop(first);
+            let second = Arc::downgrade(&second);
+            let gone_back = open.go_back(&second, (counted, &end), false);
+            let error = gone_back.and_then(|()| open.sync(counted, 0, true)).unwrap_err();
+            assert!(is_other(&error), "{has_other_name}: {error}");
+            // What was synced before is not in doubt.
+            let third = Arc::new(());
+            open.go_back(&Arc::downgrade(&third), (0, &End::default()), false).unwrap();
+            open.sync(0, 2, true).unwrap();
+        }
+    }
+
+    #[test]
+    fn bytes_that_a_failed_sync_lost_are_not_copied() {
+        let directory = tempfile::tempdir().unwrap();
+        let other = directory.path().join("other");
+        let (value, _owner) = Value::named(&directory.path().join("out"), Arc::new(RealDisk::default()));
+        let bytes = b"line\n".repeat(10_000);
+        value.append(&bytes).unwrap();
+        let (open, _) = value.open_file().unwrap();
+        let file = open.content();
+        *open.file.lock().unwrap() = Failing::of(file, true);
+        assert!(open.sync(bytes.len() as u64, 0, true).unwrap_err().to_string().contains("away"));
+        let error = value.continue_in(&other).unwrap_err();
+        assert!(is_other(&error), "{error}");
+        assert!(!other.exists());
+    }
+
     #[test]
     fn bytes_that_could_not_be_put_back_are_there_at_the_next_save() {
         for is_durable in [true, false] {
@@ -250,8 +319,7 @@ mod tests {
             let owner = Arc::downgrade(&owner);
             let open = OpenFile::create(disk, &path, &owner).unwrap();
             let file = open.content();
-            let (has_failed_to_sync, was_full, is_full) = Default::default();
-            *open.file.lock().unwrap() = Arc::new(FullLater { file, has_failed_to_sync, was_full, is_full });
+            *open.file.lock().unwrap() = Failing::of(file, false);
             let bytes = b"line\n".repeat(500_000);
             let counted = bytes.len() as u64;
             open.append(&Weak::clone(&owner), (0, &End::default()), &bytes, false).unwrap();

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use crate::base::panics::caught;
 use crate::base::warnings::{Held, Warnings, warn};
-use crate::codec::{Encode, encoder};
+use crate::codec::encoder;
 use crate::container::Metadata;
 use crate::error::Error;
 use crate::outcome::{SaveReason, Saved, StopReason};
 use crate::run::checkpointer::Checkpointer;
-use crate::run::checkpointer::background::Waits;
+use crate::run::checkpointer::background::{Copier, Waits};
 use crate::run::finished::Finished;
 use crate::run::lifecycle::SaveOutcome;
 use crate::state::Checkpoint;
@@ -352,7 +352,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// The save was not begun, and the failure is not tolerated.
     fn begin_locked<L: Locked<State = T>>(&mut self, reason: &SaveReason, state: &L) -> Result<(), Error> {
         let path = self.path().to_owned();
-        let lend = &mut |copy: &mut dyn FnMut(&mut Encode<'_>)| {
+        let lend = &mut |copy: &mut Copier<'_>| {
             let lent = state.with(|state| copy(&mut encoder(state)));
             lent.ok_or_else(|| Error::Poisoned { path: path.clone() })
         };

@@ -99,6 +99,9 @@ impl<T: Checkpoint> Checkpointer<T> {
     }
 }
 
+/// Copies the state that it is called with.
+pub(super) type Copier<'c> = dyn FnMut(&mut Encode<'_>) + 'c;
+
 impl Inner {
     pub(super) fn begin_save(
         &mut self,
@@ -107,7 +110,7 @@ impl Inner {
         encode: &mut Encode<'_>,
         metadata: Metadata,
     ) -> Result<SaveStarted, Box<NotBegun>> {
-        let lend = &mut |copy: &mut dyn FnMut(&mut Encode<'_>)| {
+        let lend = &mut |copy: &mut Copier<'_>| {
             copy(encode);
             Ok(())
         };
@@ -120,7 +123,7 @@ impl Inner {
         &mut self,
         reason: &SaveReason,
         waits: Waits,
-        lend: &mut dyn FnMut(&mut dyn FnMut(&mut Encode<'_>)) -> Result<(), Error>,
+        lend: &mut dyn FnMut(&mut Copier<'_>) -> Result<(), Error>,
         metadata: Metadata,
     ) -> Result<SaveStarted, Box<NotBegun>> {
         let _warnings = self.saver.run.warnings.enter();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::shared::{Discard, Task};
-use super::{Mirroring, is_away, is_over};
+use super::{Mirroring, is_away_from, is_over};
 use crate::base::warnings::warn;
 use crate::error::Error;
 use crate::store::mirror::{Timing, restore};
@@ -50,7 +50,9 @@ impl Mirroring {
                 warn(format!("the mirror cannot replace what is damaged: {error}"));
                 Ok(false)
             }
-            Err(error) if is_away(&error) => Err(self.unreachable(writer, error.to_string())),
+            Err(error) if is_away_from(writer.path(), &error) => {
+                Err(self.unreachable(writer, error.to_string()))
+            }
             Err(error) => Err(error),
         }
     }

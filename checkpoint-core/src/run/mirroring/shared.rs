@@ -115,6 +115,37 @@ impl Shared {
     }
 }
 
+/// The time of one removal that the run waits for.
+#[derive(Debug)]
+pub(super) struct Discarding {
+    pub(super) shared: Arc<Shared>,
+    pub(super) number: u64,
+}
+
+impl Discarding {
+    fn is_over(&self, state: &State) -> bool {
+        state.is_to_end || state.discards.is_none_or(|discard| discard.number != self.number)
+    }
+}
+
+impl Timing for Discarding {
+    fn now(&self) -> Duration {
+        self.shared.now()
+    }
+
+    fn wait(&self, time: Duration) {
+        let until = Instant::now().checked_add(time);
+        let state = self.shared.state();
+        if !self.is_over(&state) {
+            drop(self.shared.wait(state, until));
+        }
+    }
+
+    fn is_to_end(&self) -> bool {
+        self.is_over(&self.shared.state())
+    }
+}
+
 impl Timing for Shared {
     fn now(&self) -> Duration {
         self.begun.elapsed()

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use crate::store::faults::EIO;
 use crate::store::scripted::{Request, Script, Scripted};
 use crate::store::{Directory, Home as _, RealDisk};
 use crate::{Builder, CheckpointReader, Checkpointer, Error, Metadata, Metric, Mirror};
@@ -101,6 +102,8 @@ struct Flaky {
     is_answered: Condvar,
     /// True to answer none from the next name on that a generation is to get.
     hangs_at_publish: AtomicBool,
+    /// A generation whose file the device does not give: after so many openings, and so often.
+    unread: Mutex<(u64, usize, usize)>,
 }
 
 impl Flaky {
@@ -122,6 +125,16 @@ impl Flaky {
 
     fn claims(&self) -> u64 {
         self.claims.load(Ordering::SeqCst)
+    }
+
+    /// Fails so many openings of a generation, after others that succeed.
+    fn be_unread(&self, generation: u64, after: usize, times: usize) {
+        *self.unread.lock().unwrap() = (generation, after, times);
+    }
+
+    /// True if an opening failed since [`be_unread`](Flaky::be_unread).
+    fn was_unread(&self, times: usize) -> bool {
+        self.unread.lock().unwrap().2 < times
     }
 
     fn set_hangs(&self, hangs: bool) {
@@ -146,6 +159,19 @@ impl Script for Flaky {
         if fails {
             return Err(io::ErrorKind::NetworkDown.into());
         }
+        let mut unread = self.unread.lock().unwrap();
+        let (generation, after, times) = &mut *unread;
+        if request == Request::Open(*generation) {
+            match after.checked_sub(1) {
+                Some(rest) => *after = rest,
+                None if *times > 0 => {
+                    *times -= 1;
+                    return Err(io::Error::from_raw_os_error(EIO));
+                }
+                None => {}
+            }
+        }
+        drop(unread);
         if request == Request::Claim {
             if self.is_read_only.load(Ordering::SeqCst) {
                 return Err(io::ErrorKind::ReadOnlyFilesystem.into());
@@ -620,6 +646,24 @@ fn a_generation_that_was_discarded_does_not_come_back() {
 }
 
 #[test]
+fn a_discard_leaves_a_generation_at_the_mirror() {
+    let bench = bench();
+    let mut checkpoints = bench.builder(Mirror::to(&bench.far).keep_last(1)).open().unwrap();
+    for state in [1, 2] {
+        checkpoints.save(&state).unwrap();
+        checkpoints.wait_for_mirror(LONG).unwrap();
+    }
+    assert_eq!(generations(&bench.far), [2]);
+    checkpoints.discard_newer(1).unwrap();
+    // The run is killed here, and its machine is lost.
+    assert_eq!(generations(&bench.far), [1]);
+    drop(checkpoints);
+    fs::remove_dir_all(&bench.near).unwrap();
+    let mut checkpoints = bench.builder(Mirror::to(&bench.far)).open().unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(1));
+}
+
+#[test]
 fn nothing_is_discarded_while_the_mirror_is_away() {
     let bench = bench();
     bench.run(1..=2);
@@ -1001,3 +1045,4 @@ fn a_discard_ends_a_slow_read_of_an_encrypted_file() {
 
 mod lost;
 mod recorded;
+mod unread;

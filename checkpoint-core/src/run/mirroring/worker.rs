@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::shared::{Discard, Shared, Start, State, Task};
+use super::shared::{Discard, Discarding, Shared, Start, State, Task};
 use super::{is_final, warn_of_failure};
 use crate::base::panics::caught;
 use crate::base::warnings::{self, Warnings, warn};
@@ -101,7 +101,8 @@ impl Worker {
     }
 
     fn discard(&mut self, Discard { number, after }: Discard) {
-        let outcome = self.reached().and_then(|mirror| mirror.discard_newer(after));
+        let timing: Arc<dyn Timing> = Arc::new(Discarding { shared: Arc::clone(&self.shared), number });
+        let outcome = self.reached().and_then(|mirror| mirror.discard_newer(after, &timing));
         // Some may be removed, whatever the outcome.
         let mirrored = self.mirror.as_ref().and_then(|mirror| mirror.newest().ok().flatten());
         let mut state = self.shared.state();

@@ -163,8 +163,8 @@ pub(super) fn check_version(
     Err(Error::VersionUnknown { path, name, found: manifest.version, expected: program.version() })
 }
 
-/// True if a whole state has the version of the program, or is migrated to it. The differences are those of its
-/// types.
+/// True if a whole state has the version of the program, or is migrated to it. The differences are
+/// those of its types.
 pub(crate) fn has_version(manifest: &Manifest, program: &Program, differences: &[Difference]) -> bool {
     let is_migrated =
         |difference: &Difference| difference.kind == DifferenceKind::Migrated && difference.path.is_empty();

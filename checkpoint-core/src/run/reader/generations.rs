@@ -16,7 +16,7 @@ use crate::container::{Config, Container, Manifest, Metadata, Refusal, Source};
 use crate::error::{Error, Skipped, once_more};
 use crate::evolution::{Difference, Program};
 use crate::outcome::LoadReport;
-use crate::outputs::{self, Found};
+use crate::outputs::{self, Found, Lengths, OfRun};
 use crate::run::stamp;
 use crate::seal::Protection;
 use crate::state::Checkpoint;
@@ -50,18 +50,24 @@ pub(crate) struct Reader {
 #[derive(Clone, Copy)]
 pub(crate) struct Functions {
     program: fn() -> Result<Program, Error>,
-    outputs: fn(&Path, &Program, &Container) -> Result<Found, Error>,
+    lengths: fn(&Path, &Program, &Container, &Arc<OfRun>) -> Result<Lengths, Error>,
 }
 
 impl Functions {
     pub(crate) fn of<T: Checkpoint>() -> Functions {
-        Functions { program: program_of::<T>, outputs: outputs_of::<T> }
+        Functions { program: program_of::<T>, lengths: lengths_of::<T> }
     }
 }
 
-/// The outputs in a state.
-fn outputs_of<T: Checkpoint>(path: &Path, program: &Program, container: &Container) -> Result<Found, Error> {
-    decode::<T>(path, program, container, &mut ArrayPool::default).map(|decoded| decoded.outputs)
+/// The lengths that the outputs in a state count on.
+fn lengths_of<T: Checkpoint>(
+    path: &Path,
+    program: &Program,
+    container: &Container,
+    of_run: &Arc<OfRun>,
+) -> Result<Lengths, Error> {
+    let decoded = decode::<T>(path, program, container, &mut ArrayPool::default)?;
+    of_run.counts_of(&decoded.outputs)
 }
 
 impl Reader {
@@ -353,7 +359,7 @@ impl Reader {
                 }
                 // The generation was removed after the directory was listed, or is damaged.
                 Err(Error::NoSuchGeneration { .. }) => {}
-                Err(error) if error.is_damage() && !error.is_unread() => {}
+                Err(error) if error.is_lasting_damage() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -393,9 +399,14 @@ impl Reader {
         Arc::clone(&self.program)
     }
 
-    /// The outputs in a state of this type.
-    pub(crate) fn outputs_in(&self, path: &Path, container: &Container) -> Result<Found, Error> {
-        (self.functions.outputs)(path, &self.program, container)
+    /// The lengths that the outputs in a state of this type count on.
+    pub(crate) fn lengths_in(
+        &self,
+        path: &Path,
+        container: &Container,
+        of_run: &Arc<OfRun>,
+    ) -> Result<Lengths, Error> {
+        (self.functions.lengths)(path, &self.program, container, of_run)
     }
 
     /// The manifest of a new checkpoint, without its parts.

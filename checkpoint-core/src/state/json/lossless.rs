@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use crate::base::limits::VALUE_DEPTH_IN_JSON;
-use crate::codec::Place;
+use crate::codec::{Keys, Place};
 use serde::ser;
 use serde::{Serialize, Serializer};
 
@@ -13,7 +13,10 @@ use serde::{Serialize, Serializer};
 const NAME: usize = 64;
 
 pub(super) fn check<T: Serialize + ?Sized>(value: &T) -> Result<(), Error> {
-    value.serialize(Checker { depth: 0, place: Place::of_field::<T>("json"), key: None }).map(drop)
+    let failure = Cell::new(None);
+    let place = Place::of_field::<T>("json");
+    let checked = value.serialize(Checker { depth: 0, place, key: None, failure: &failure });
+    failure.take().map_or_else(|| checked.map(drop), Err)
 }
 
 /// The refusal of a value that JSON cannot keep, and the way out.
@@ -32,7 +35,8 @@ pub(super) enum Text {
     Integer,
     /// An integer of 128 bits: serde's buffers have none.
     LargeInteger,
-    Float,
+    Single,
+    Double,
     Bool,
     /// A list or an object.
     Parts,
@@ -44,9 +48,22 @@ struct Checker<'k> {
     place: Place,
     /// Takes the place of the value whose key this is.
     key: Option<&'k Cell<Place>>,
+    /// The first failure of a part. A type may continue after it, but what is written then is not
+    /// the value.
+    failure: &'k Cell<Option<Error>>,
 }
 
 impl<'k> Checker<'k> {
+    /// Keeps the failure of a part.
+    fn kept<R>(self, checked: Result<R, Error>) -> Result<R, Error> {
+        checked.map_err(|error| {
+            let said = Error(error.0.clone());
+            let first = self.failure.take().unwrap_or(error);
+            self.failure.set(Some(first));
+            said
+        })
+    }
+
     fn inside(self) -> Result<Checker<'k>, Error> {
         if self.depth == VALUE_DEPTH_IN_JSON {
             return Err(lost(format_args!("values are nested more than {VALUE_DEPTH_IN_JSON} deep")));
@@ -56,7 +73,13 @@ impl<'k> Checker<'k> {
 
     fn parts(self) -> Result<Parts<'k>, Error> {
         self.is(Text::Parts);
-        Ok(Parts { inside: self.inside()?, keys: None, has_key: false, value: self.place })
+        Ok(Parts {
+            inside: self.inside()?,
+            kind: None,
+            keys: Keys::default(),
+            has_key: false,
+            value: self.place,
+        })
     }
 
     fn variant(self, name: &str) -> Result<Checker<'k>, Error> {
@@ -70,9 +93,14 @@ impl<'k> Checker<'k> {
         text
     }
 
-    fn finite(self, number: f64) -> Result<Text, Error> {
+    /// Checks a float. An `f64` that an `f32` holds too has the form of an `f32`: the text may be
+    /// the same.
+    fn finite(self, number: f64, width: Text) -> Result<Text, Error> {
         if number.is_finite() {
-            Ok(self.is(Text::Float))
+            #[allow(clippy::cast_possible_truncation, reason = "the comparison finds what is cut")]
+            let is_short = f64::from(number as f32) == number;
+            self.is(if is_short { Text::Single } else { Text::Double });
+            Ok(width)
         } else {
             Err(lost(format_args!("{number} is no number in JSON")))
         }
@@ -131,11 +159,11 @@ impl<'k> Serializer for Checker<'k> {
     }
 
     fn serialize_f32(self, number: f32) -> Result<Text, Error> {
-        self.finite(number.into())
+        self.finite(number.into(), Text::Single)
     }
 
     fn serialize_f64(self, number: f64) -> Result<Text, Error> {
-        self.finite(number)
+        self.finite(number, Text::Double)
     }
 
     fn serialize_bytes(self, _: &[u8]) -> Result<Text, Error> {
@@ -212,7 +240,9 @@ impl<'k> Serializer for Checker<'k> {
 struct Parts<'k> {
     inside: Checker<'k>,
     /// The kind of the keys so far.
-    keys: Option<Text>,
+    kind: Option<Text>,
+    /// Those that count as names.
+    keys: Keys,
     /// True if a key is there and its value is still to come.
     has_key: bool,
     /// The place of that value.
@@ -231,8 +261,13 @@ impl Parts<'_> {
         self.at(self.inside.place.under(name.as_bytes()), value)
     }
 
+    /// The place of a value whose key is no name.
+    fn value_of_any(&self) -> Place {
+        self.inside.place.under(b"[]")
+    }
+
     fn at<T: Serialize + ?Sized>(&mut self, place: Place, value: &T) -> Result<(), Error> {
-        value.serialize(Checker { place, ..self.inside }).map(drop)
+        self.inside.kept(value.serialize(Checker { place, ..self.inside }).map(drop))
     }
 }
 
@@ -249,6 +284,11 @@ macro_rules! parts {
             ) -> Result<(), Error> {
                 self.part($place, value)
             }
+
+            $(fn skip_field(&mut self, $name: &'static str) -> Result<(), Error> {
+                self.inside.place.under($name.as_bytes()).is_left_out();
+                Ok(())
+            })?
 
             fn end(self) -> Result<Text, Error> {
                 Ok(Text::Parts)
@@ -270,30 +310,41 @@ impl ser::SerializeMap for Parts<'_> {
     type Ok = Text;
     type Error = Error;
 
-    /// All keys become text, so keys of two kinds cannot be told apart. `serde_json` says which
-    /// kinds can become text.
+    /// All keys become text, so keys of two kinds cannot be told apart. `serde_json` makes text of
+    /// the same kinds, but a type may pass over its refusal.
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
         if std::mem::replace(&mut self.has_key, true) {
-            return Err(half(true));
+            return self.inside.kept(Err(half(true)));
         }
-        let value = Cell::new(self.inside.place.under(b"[]"));
-        let kind = key.serialize(Checker { key: Some(&value), ..self.inside })?;
+        let value = Cell::new(self.value_of_any());
+        let kind = self.inside.kept(key.serialize(Checker { key: Some(&value), ..self.inside }))?;
         self.value = value.get();
-        match self.keys.replace(kind) {
-            Some(other) if other != kind => Err(lost("a map has keys of more than one kind")),
-            _ => Ok(()),
+        if self.value != self.value_of_any() {
+            self.keys.add(self.value);
         }
+        let other = self.kind.replace(kind);
+        self.inside.kept(match kind {
+            Text::Null | Text::Parts => Err(lost("key must be a string, a number or a truth value")),
+            _ if other.is_some_and(|other| other != kind) => {
+                Err(lost("a map has keys of more than one kind"))
+            }
+            _ => Ok(()),
+        })
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
         if !std::mem::replace(&mut self.has_key, false) {
-            return Err(half(false));
+            return self.inside.kept(Err(half(false)));
         }
         self.at(self.value, value)
     }
 
     fn end(self) -> Result<Text, Error> {
-        if self.has_key { Err(half(true)) } else { Ok(Text::Parts) }
+        if self.has_key {
+            return Err(half(true));
+        }
+        self.keys.end_at(self.inside.place);
+        Ok(Text::Parts)
     }
 }
 

@@ -82,6 +82,26 @@ fn what_json_would_lose_is_refused_when_it_is_saved() {
 }
 
 #[test]
+fn a_key_that_is_no_text_is_refused_though_passed_over() {
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(transparent)]
+    struct Passing(BTreeMap<Option<Vec<u8>>, u8>);
+    impl Serialize for Passing {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut map = serializer.serialize_map(None)?;
+            for (key, value) in &self.0 {
+                let _ = serde::ser::SerializeMap::serialize_entry(&mut map, key, value);
+            }
+            serde::ser::SerializeMap::end(map)
+        }
+    }
+    for key in [None, Some(vec![1])] {
+        refused(Passing([(key, 1)].into()), "key must be a string");
+    }
+    refused(Passing([(Some(vec![1]), 1), (None, 2)].into()), "key must be a string");
+}
+
+#[test]
 fn what_is_too_deep_for_json_is_refused_when_it_is_saved() {
     let deep = |depth: usize| (0..depth).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
     stays(&deep(127));

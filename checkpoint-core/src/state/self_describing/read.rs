@@ -3,7 +3,9 @@
 use cbor4ii::core::dec::{self, Decode, IgnoredAny, Read, Reference};
 use cbor4ii::core::utils::SliceReader;
 use cbor4ii::core::{major, marker, types};
-use serde::de::{DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
+};
 use serde::{Deserialize, Deserializer};
 
 use super::{Error, Level, SOME};
@@ -58,10 +60,15 @@ impl<'de> Reader<'de> {
         rest.as_ref().len()
     }
 
-    /// Goes one value deeper, with the stack that the result needs. If a value is refused before it
-    /// is read, its end is unknown.
+    /// Goes one value deeper, with the stack that the result needs.
     fn inside<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R, Error>) -> Result<R, Error> {
         let _level = Level::enter().map_err(|error| self.keep(error))?;
+        self.with_room(read)
+    }
+
+    /// Reads a value with the stack that it needs. If it is refused before it is read, its end is
+    /// unknown.
+    fn with_room<R>(&mut self, read: impl FnOnce(&mut Self) -> Result<R, Error>) -> Result<R, Error> {
         let before = self.rest();
         let room = Room::for_types_up_to(size_of::<R>());
         match room.before(size_of::<R>(), || read(self)) {
@@ -200,7 +207,8 @@ const VARIANT: u8 = major::MAP << 5 | 1;
 
 macro_rules! exact {
     ($($deserialize:ident => $visit:ident($type:ty);)*) => {$(
-        /// Gives the type that was asked for if the number fits it: a visitor need not take others.
+        /// Gives the type that was asked for, or refuses an integer that does not fit it: a visitor
+        /// may cut a wider one, or need not take it.
         fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
             if !self.is_integer()? {
                 return self.deserialize_any(visitor);
@@ -214,7 +222,7 @@ macro_rules! exact {
             };
             match exact {
                 Some(exact) => visitor.$visit(exact),
-                None => number.visit(visitor),
+                None => Err(number.refused_as(stringify!($type))),
             }
         }
     )*};
@@ -228,6 +236,16 @@ impl Integer {
             Integer::Large(number) => visitor.visit_u128(number),
             Integer::Small(number) => visitor.visit_i128(number),
         }
+    }
+
+    fn refused_as(&self, ty: &str) -> Error {
+        let number = match self {
+            Integer::Unsigned(number) => number.to_string(),
+            Integer::Signed(number) => number.to_string(),
+            Integer::Large(number) => number.to_string(),
+            Integer::Small(number) => number.to_string(),
+        };
+        Error::invalid_value(Unexpected::Other(&format!("integer `{number}`")), &ty)
     }
 }
 
@@ -349,16 +367,19 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
+        let is_empty = ![VARIANT, major::MAP << 5 | marker::START].contains(&self.peek()?);
+        // The name of a variant alone is no level when it is written either.
+        if is_empty {
+            return self.with_room(|reader| visitor.visit_enum(Empty(reader)));
+        }
         self.inside(|reader| {
             if reader.skip(VARIANT)? {
                 return visitor.visit_enum(Holding(&mut *reader)).map_err(|error| reader.keep(error));
             }
             // Some types write a variant by hand like this.
-            if reader.skip(major::MAP << 5 | marker::START)? {
-                let value = visitor.visit_enum(Holding(&mut *reader));
-                return reader.ended(value);
-            }
-            visitor.visit_enum(Empty(reader))
+            reader.data.advance(1);
+            let value = visitor.visit_enum(Holding(&mut *reader));
+            reader.ended(value)
         })
     }
 

@@ -126,6 +126,13 @@ fn a_number_keeps_its_value_in_another_type_or_is_refused() {
     assert_eq!(reads::<_, f64>(&u128::MAX), Err(format!("{} is no value of f64", u128::MAX)));
     assert!(reads::<_, f64>(&i128::MIN).is_err(), "serde makes no float of such an integer");
     assert!(reads::<_, u8>(&300_u16).is_err());
+    let saturated = "invalid value: integer `300`, expected u8".to_owned();
+    assert_eq!(reads::<_, Vec<std::num::Saturating<u8>>>(&vec![300_u16]), Err(saturated));
+    let negative = "invalid value: integer `-7`, expected u64".to_owned();
+    assert_eq!(reads::<_, std::num::Saturating<u64>>(&-7_i8), Err(negative));
+    assert_eq!(reads::<_, std::num::Saturating<u64>>(&(1_i128 << 63)), Ok(std::num::Saturating(1 << 63)));
+    assert_eq!(reads::<_, u64>(&i128::from(u64::MAX)), Ok(u64::MAX));
+    assert!(reads::<_, u64>(&(1_i128 << 64)).unwrap_err().contains("18446744073709551616"));
 }
 
 #[test]
@@ -244,6 +251,21 @@ fn on_little_stack(test: impl FnOnce() + Send) {
     });
 }
 
+/// Puts a value inside others until it is not written. Returns how often that was possible.
+fn deepest<T: Serialize + DeserializeOwned + PartialEq + Debug>(mut value: T, wrap: impl Fn(T) -> T) -> u32 {
+    for depth in 0..1000 {
+        match write::to_bytes(&value) {
+            Ok(bytes) => assert_eq!(read::from_bytes::<T>(&bytes).unwrap(), value, "depth {depth}"),
+            Err(error) => {
+                assert!(error.0.contains("nested more than 256 deep"), "{error}");
+                return depth - 1;
+            }
+        }
+        value = wrap(value);
+    }
+    panic!("any depth is written")
+}
+
 #[test]
 fn what_is_too_deep_to_be_read_is_not_written() {
     on_little_stack(|| {
@@ -270,6 +292,28 @@ fn what_is_too_deep_to_be_read_is_not_written() {
             }
             assert!((60..300).contains(&deepest), "{deepest}");
         }
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        enum Tree {
+            Leaf,
+            Node(Box<Tree>),
+        }
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Linked {
+            kind: Tree,
+            next: Option<Box<Linked>>,
+        }
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        enum Pair {
+            End,
+            Two(Tree, Box<Pair>),
+            Named { kind: Tree, next: Box<Pair> },
+        }
+        assert_eq!(deepest(Tree::Leaf, |inner| Tree::Node(Box::new(inner))), 255);
+        let linked = |next| Linked { kind: Tree::Leaf, next };
+        assert_eq!(deepest(linked(None), |inner| linked(Some(Box::new(inner)))), 127);
+        assert_eq!(deepest(Pair::End, |inner| Pair::Two(Tree::Leaf, Box::new(inner))), 127);
+        let named = |inner| Pair::Named { kind: Tree::Leaf, next: Box::new(inner) };
+        assert_eq!(deepest(Pair::End, named), 127);
         let mut list = Untagged::List(Vec::new());
         (0..200)
             .for_each(|_| list = Untagged::List(vec![std::mem::replace(&mut list, Untagged::Float(0.0))]));

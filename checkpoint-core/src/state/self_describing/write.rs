@@ -6,13 +6,17 @@ use cbor4ii::core::{major, marker, types};
 use serde::{Serialize, Serializer, ser};
 
 use super::{Error, Level, SOME};
-use crate::codec::Place;
+use crate::codec::{Keys, Place};
 
 pub(super) fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let _level = Level::enter()?;
-    let mut writer = Writer { output: BufWriter::new(Vec::new()), place: Place::of_field::<T>("cbor") };
-    value.serialize(&mut writer)?;
-    Ok(writer.output.into_inner())
+    let (output, place) = (BufWriter::new(Vec::new()), Place::of_field::<T>("cbor"));
+    let mut writer = Writer { output, place, failure: None };
+    let written = value.serialize(&mut writer);
+    match writer.failure {
+        Some(failure) => Err(failure),
+        None => written.map(|()| writer.output.into_inner()),
+    }
 }
 
 /// The length in bytes of the longest key that counts as a name.
@@ -24,7 +28,8 @@ enum Kind {
     Bool,
     Integer,
     LargeInteger,
-    Float,
+    Single,
+    Double,
     Text,
     Bytes,
     None,
@@ -39,9 +44,21 @@ struct Writer {
     output: BufWriter,
     /// The place of the next value.
     place: Place,
+    /// The first failure of a part. A type may continue after it, but all that is written then is
+    /// worthless.
+    failure: Option<Error>,
 }
 
 impl Writer {
+    /// Keeps the failure of a part.
+    fn kept(&mut self, written: Result<(), Error>) -> Result<(), Error> {
+        written.map_err(|error| {
+            let said = Error(error.0.clone());
+            self.failure.get_or_insert(error);
+            said
+        })
+    }
+
     fn leaf(&mut self, kind: Kind, value: impl Encode) -> Result<(), Error> {
         self.place.holds(kind as u8);
         self.put(value)
@@ -110,8 +127,8 @@ impl<'w> Serializer for &'w mut Writer {
         serialize_u32(u32) => Integer;
         serialize_u64(u64) => Integer;
         serialize_u128(u128) => LargeInteger;
-        serialize_f32(f32) => Float;
-        serialize_f64(f64) => Float;
+        serialize_f32(f32) => Single;
+        serialize_f64(f64) => Double;
         serialize_str(&str) => Text;
     }
 
@@ -209,7 +226,7 @@ impl<'w> Serializer for &'w mut Writer {
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Pairs<'w>, Error> {
-        Ok(Pairs { parts: self.begin_map()?, key: None })
+        Ok(Pairs { parts: self.begin_map()?, key: None, keys: Keys::default() })
     }
 
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Parts<'w>, Error> {
@@ -244,11 +261,13 @@ struct Parts<'w> {
 
 impl Parts<'_> {
     fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        value.serialize(&mut *self.writer)
+        let written = value.serialize(&mut *self.writer);
+        self.writer.kept(written)
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
-        self.writer.put(name)?;
+        let written = self.writer.put(name);
+        self.writer.kept(written)?;
         self.within(name.as_bytes(), value)
     }
 
@@ -296,6 +315,8 @@ struct Pairs<'w> {
     parts: Parts<'w>,
     /// The key whose value is still to come, where it counts as a name.
     key: Option<Vec<u8>>,
+    /// Those that count as names.
+    keys: Keys,
 }
 
 /// The map has half an entry.
@@ -310,23 +331,30 @@ impl ser::SerializeMap for Pairs<'_> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
         if self.key.is_some() {
-            return Err(half(true));
+            return self.parts.writer.kept(Err(half(true)));
         }
         let start = self.parts.writer.output.buffer().len();
         self.parts.within(b"key", key)?;
         let key = self.parts.writer.output.buffer().get(start..).unwrap_or_default();
         let is_name = key.len() <= NAME && key.first().is_some_and(|first| first >> 5 == major::STRING);
+        if is_name {
+            self.keys.add(self.parts.writer.place.under(key));
+        }
         self.key = Some(if is_name { key.to_vec() } else { Vec::new() });
         Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        let Some(key) = self.key.take() else { return Err(half(false)) };
+        let Some(key) = self.key.take() else { return self.parts.writer.kept(Err(half(false))) };
         self.parts.within(&key, value)
     }
 
     fn end(self) -> Result<(), Error> {
-        if self.key.is_some() { Err(half(true)) } else { self.parts.end() }
+        if self.key.is_some() {
+            return Err(half(true));
+        }
+        self.keys.end_at(self.parts.writer.place);
+        self.parts.end()
     }
 }
 
@@ -342,6 +370,11 @@ macro_rules! fields {
                 value: &T,
             ) -> Result<(), Error> {
                 self.field(name, value)
+            }
+
+            fn skip_field(&mut self, name: &'static str) -> Result<(), Error> {
+                self.writer.place.under(name.as_bytes()).is_left_out();
+                Ok(())
             }
 
             fn end(self) -> Result<(), Error> {

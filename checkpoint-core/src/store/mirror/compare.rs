@@ -6,7 +6,7 @@ use super::records::{Record, Records};
 use super::standing::{Levels, Standing, standing};
 use super::transfer::{Condition, examine_at, is_absent};
 use crate::base::warnings::warn;
-use crate::error::Error;
+use crate::error::{Error, once_more};
 use crate::seal::Protection;
 use crate::store::home::Home;
 use crate::store::likeness::Likeness;
@@ -95,12 +95,12 @@ pub(crate) fn is_mirror_of(other: &dyn Home, records: &Records, far: &dyn Home) 
     Ok(false)
 }
 
-/// The likeness of a generation; `None` where it is absent, or its file cannot be read for good.
+/// The likeness of a generation; `None` where it is absent, or its file is broken for good.
 pub(super) fn likeness(home: &dyn Home, generation: u64) -> Result<Option<Likeness>, Error> {
-    let read = home.open(generation).and_then(|source| Likeness::of(&*source));
-    match read.map_err(|source| Error::io("open", &home.location(generation), source)) {
+    let read = || home.open(generation).and_then(|source| Likeness::of(&*source));
+    match once_more(|| read().map_err(|source| Error::io("open", &home.location(generation), source))) {
         Ok(likeness) => Ok(Some(likeness)),
-        Err(error) if is_absent(&error) || error.is_damage() => Ok(None),
+        Err(error) if is_absent(&error) || error.is_lasting_damage() => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -132,8 +132,17 @@ impl Both<'_> {
 impl Levels for Both<'_> {
     type Likeness = Likeness;
 
+    /// A file that the device does not give is the one that was sent: a number is used once. So a
+    /// bad place of a disk keeps no run from the copy at its mirror.
     fn near(&self, generation: u64) -> Result<Option<Likeness>, Error> {
-        likeness(self.near, generation)
+        match likeness(self.near, generation) {
+            Err(error) if error.is_unread() => {
+                // Of several, the one that arrived is the last.
+                let sent = self.records.iter().rfind(|record| record.generation == generation);
+                sent.map(|record| Some(record.likeness.clone())).ok_or(error)
+            }
+            found => found,
+        }
     }
 
     fn far(&self, generation: u64) -> Result<Option<Likeness>, Error> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Mirror;
+use super::compare::likeness;
 use super::pace::Timing;
 use super::transfer::{Condition, examine_at};
 use super::update::{Step, Updated};
@@ -25,17 +26,17 @@ impl Mirror {
                 updated.is_unfinished = true;
                 break;
             }
-            let Condition::Damaged(error) = examine_at(&**self.home(), generation, &self.far.protection)?
-            else {
-                continue;
+            // The device may give later what it does not give now.
+            let (error, is_unread) = match examine_at(&**self.home(), generation, &self.far.protection) {
+                Ok(Condition::Damaged(error)) => (error, false),
+                Err(error) if error.is_unread() => (error, true),
+                examined => {
+                    examined?;
+                    continue;
+                }
             };
-            self.damaged_far.insert(generation);
-            let is_whole_here = self.near.home.has(generation)
-                && matches!(
-                    examine_at(&*self.near.home, generation, &self.far.protection)?,
-                    Condition::Whole(_) | Condition::Sealed
-                );
-            if !is_whole_here {
+            if !self.can_replace(generation, is_unread)? {
+                self.damaged_far.extend((!is_unread).then_some(generation));
                 warn(format!("generation {generation} of the mirror cannot be used: {error}"));
                 lost.push(generation);
                 continue;
@@ -44,10 +45,16 @@ impl Mirror {
                 "generation {generation} of the mirror cannot be used, and is replaced by that of {}: {error}",
                 self.near.home.path().display()
             ));
-            match self.send(generation, timing, updated)? {
+            // It does not count meanwhile, so that it is moved out of the way.
+            self.damaged_far.insert(generation);
+            let step = self.send(generation, timing, updated);
+            if is_unread {
+                self.damaged_far.remove(&generation);
+            }
+            match step? {
                 Step::Done => updated.healed.push(generation),
                 // The near level removed it meanwhile, for example.
-                Step::Left => lost.push(generation),
+                Step::Left | Step::Unread(_) => lost.push(generation),
                 Step::Ended => {
                     lost.push(generation);
                     break;
@@ -55,5 +62,22 @@ impl Mirror {
             }
         }
         Ok(lost)
+    }
+
+    /// True if the near level has a generation whole. One that the mirror does not give must be the
+    /// same file, too: it may be whole.
+    fn can_replace(&self, generation: u64, is_unread: bool) -> Result<bool, Error> {
+        if !self.near.home.has(generation) {
+            return Ok(false);
+        }
+        let is_whole = match examine_at(&*self.near.home, generation, &self.far.protection) {
+            Err(error) if error.is_unread() => false,
+            examined => matches!(examined?, Condition::Whole(_) | Condition::Sealed),
+        };
+        if !is_whole || !is_unread {
+            return Ok(is_whole);
+        }
+        let [here, there] = [&self.near.home, self.home()].map(|level| likeness(&**level, generation));
+        Ok(matches!((here, there), (Ok(Some(here)), Ok(Some(there))) if here == there))
     }
 }

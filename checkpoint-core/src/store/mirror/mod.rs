@@ -110,6 +110,8 @@ pub(crate) struct Mirror {
     /// The newest generation that counted in the last update, even if that failed later.
     counted: Option<u64>,
     metrics: BTreeMap<u64, Metrics>,
+    /// Generations whose metrics a device did not give.
+    unread: BTreeSet<u64>,
     /// The generations of the mirror at the last listing.
     there: BTreeSet<u64>,
 }

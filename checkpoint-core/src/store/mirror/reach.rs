@@ -17,6 +17,7 @@ use super::transfer::{Condition, examine_at};
 use super::{Far, Mirror, Near};
 use crate::base::warnings::warn;
 use crate::error::Error;
+use crate::store::likeness::Likeness;
 
 impl Far {
     /// Compares the two levels, claims the mirror, and creates it where it is absent. A directory
@@ -51,6 +52,7 @@ impl Far {
             verified: BTreeSet::new(),
             counted: None,
             metrics: BTreeMap::new(),
+            unread: BTreeSet::new(),
             there: BTreeSet::new(),
         };
         let standing = match before.still_holds(&*near.home, &**mirror.home())? {
@@ -158,11 +160,20 @@ impl Mirror {
         self.damaged_far.extend(damaged);
         self.newest = self.newest_of(&far);
         if let (Standing::Behind, Some(generation), Some(there)) = (&standing, far.last(), &newest)
-            && likeness(&*self.near.home, *generation)?.as_ref() == Some(there)
+            && self.has_near(*generation, there)?
         {
             let all = far.iter().copied().collect();
             self.records.note_with_older(*generation, there, &**self.home(), &all)?;
         }
         Ok(standing)
+    }
+
+    /// True if the near level has this file. One that its device does not give was recorded when it
+    /// was sent, or is later.
+    fn has_near(&self, generation: u64, file: &Likeness) -> Result<bool, Error> {
+        match likeness(&*self.near.home, generation) {
+            Err(error) if error.is_unread() => Ok(false),
+            found => Ok(found?.as_ref() == Some(file)),
+        }
     }
 }

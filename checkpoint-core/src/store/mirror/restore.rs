@@ -15,6 +15,9 @@ use crate::store::writer::Writer;
 /// Records it, with the older ones there: retention may remove it before the mirror gets a newer
 /// one, and the mirror may lose it. Returns its number, and the errors of those that could not be
 /// used.
+///
+/// # Errors
+/// Of one that the mirror does not give just now, too: it may be whole, and is newer than the next.
 pub(crate) fn restore(
     far: &dyn Home,
     (writer, records): (&mut Writer, &Records),
@@ -29,9 +32,7 @@ pub(crate) fn restore(
     for generation in there.into_iter().rev().take_while(|there| better_than.is_none_or(|than| *there > than))
     {
         // Nothing of the mirror is better than a whole one.
-        if near.has(generation)
-            && !matches!(examine_at(&*near, generation, &protection)?, Condition::Damaged(_))
-        {
+        if near.has(generation) && is_whole(examine_at(&*near, generation, &protection))? {
             return Ok((None, skipped));
         }
         let conduct = Conduct { pace: &mut Pace::new(None), timing };
@@ -42,6 +43,7 @@ pub(crate) fn restore(
                 return Ok((Some(generation), skipped));
             }
             Copied::Gone | Copied::Ended => {}
+            Copied::Unread(error) => return Err(error),
             Copied::Damaged(error) => {
                 warn(format!(
                     "generation {generation} of the mirror {} cannot be used: {error}",
@@ -52,4 +54,14 @@ pub(crate) fn restore(
         }
     }
     Ok((None, skipped))
+}
+
+/// False for a generation of the directory that is damaged, or that its disk does not give: the
+/// mirror has another copy of it.
+fn is_whole(condition: Result<Condition, Error>) -> Result<bool, Error> {
+    match condition {
+        Ok(Condition::Damaged(_)) => Ok(false),
+        Err(error) if error.is_unread() => Ok(false),
+        condition => condition.map(|_| true),
+    }
 }

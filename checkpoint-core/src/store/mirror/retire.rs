@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::Mirror;
 use super::compare::likeness;
+use super::pace::Timing;
 use super::transfer::{Condition, examine_at};
+use super::update::{Step, Updated};
 use crate::base::warnings::warn;
 use crate::error::Error;
 
@@ -48,8 +50,9 @@ impl Mirror {
         Ok(())
     }
 
-    /// Removes the generations of the mirror after this one: the program gives them up.
-    pub(crate) fn discard_newer(&mut self, generation: u64) -> Result<(), Error> {
+    /// Removes the generations of the mirror after this one: the program gives them up. Where
+    /// nothing would be left, this one is copied there first.
+    pub(crate) fn discard_newer(&mut self, generation: u64, timing: &Arc<dyn Timing>) -> Result<(), Error> {
         self.check()?;
         let there = self.home().generations()?;
         let newer: Vec<u64> = there.iter().copied().filter(|newer| *newer > generation).collect();
@@ -61,8 +64,13 @@ impl Mirror {
                 return Err(Error::NotDiscarded { path: level.location(pinned), generation: pinned });
             }
         }
+        let mut stays: Vec<u64> = there.iter().copied().filter(|there| *there <= generation).collect();
+        if self.newest_of(&stays).is_none() && !newer.is_empty() {
+            self.there = there.into_iter().collect();
+            self.send_at_once(generation, timing)?;
+            stays.push(generation);
+        }
         // Where this is cut short, the levels are known to be of one run.
-        let stays: Vec<u64> = there.into_iter().filter(|there| *there <= generation).collect();
         if let Some(stays) = self.newest_of(&stays).filter(|_| !newer.is_empty())
             && let Some(file) = likeness(&**self.home(), stays)?
         {
@@ -85,6 +93,22 @@ impl Mirror {
             None => None,
         };
         self.records.go_back(generation, left)
+    }
+
+    /// Copies this generation, or fails.
+    fn send_at_once(&mut self, generation: u64, timing: &Arc<dyn Timing>) -> Result<(), Error> {
+        let why = match self.send(generation, timing, &mut Updated::default())? {
+            Step::Done => return Ok(()),
+            Step::Unread(error) => return Err(error),
+            Step::Left => "the directory does not have it whole",
+            Step::Ended => "there was no time for that",
+        };
+        let path = self.home().location(generation);
+        Err(Error::io(
+            "copy the generation that stays, before newer ones are removed, to",
+            &path,
+            io::Error::other(why),
+        ))
     }
 
     fn discard(&mut self, generation: u64) -> Result<(), Error> {

@@ -30,6 +30,9 @@ pub(super) trait Levels {
     type Likeness: PartialEq;
 
     /// The file of a generation of the near level; `None` where there is none to compare.
+    ///
+    /// # Errors
+    /// Of this and of the others: the file is not given just now, and may be whole.
     fn near(&self, generation: u64) -> Result<Option<Self::Likeness>, Error>;
 
     /// The file of a generation of the mirror.
@@ -58,7 +61,6 @@ pub(super) fn standing<L: Levels>(levels: &mut L, near: &[u64], far: &[u64]) -> 
             (None, Some(_)) => return Ok(Standing::Ahead { near: None }),
             (Some(near), Some(far)) => (near, far),
         };
-        let here = levels.near(newest_near)?;
         let there = levels.far(newest_far)?;
         let at_far = levels.near(newest_far)?;
         let is_recorded = there.as_ref().is_some_and(|file| levels.is_recorded(newest_far, file, false));
@@ -67,9 +69,9 @@ pub(super) fn standing<L: Levels>(levels: &mut L, near: &[u64], far: &[u64]) -> 
         }
         if is_recorded && newest_near < newest_far {
             // It was sent, and the near level lost it: it was damaged, and is not replaced yet.
-            match &here {
+            match levels.near(newest_near)? {
                 // It may have used a number again for what is in no other place.
-                Some(file) if has_another(levels, newest_near, file)? => {}
+                Some(file) if has_another(levels, newest_near, &file)? => {}
                 _ => return Ok(Standing::Ahead { near: Some(newest_near) }),
             }
             if levels.is_damaged_near(newest_near)? {
@@ -82,13 +84,7 @@ pub(super) fn standing<L: Levels>(levels: &mut L, near: &[u64], far: &[u64]) -> 
         if is_recorded && (at_far.is_none() || levels.is_damaged_near(newest_far)?) {
             return Ok(Standing::Behind);
         }
-        let is_near_known = match &here {
-            Some(file) => {
-                levels.far(newest_near)?.as_ref() == Some(file) || levels.is_recorded(newest_near, file, true)
-            }
-            None => false,
-        };
-        if is_near_known && newest_near < newest_far {
+        if newest_near < newest_far && is_known(levels, newest_near)? {
             return Ok(Standing::Ahead { near: Some(newest_near) });
         }
         if has_arrived_after(levels, &near, newest_far)? {
@@ -106,7 +102,7 @@ pub(super) fn standing<L: Levels>(levels: &mut L, near: &[u64], far: &[u64]) -> 
                 return Ok(Standing::Behind);
             }
             far.pop();
-        } else if here.is_none() || levels.is_damaged_near(newest_near)? {
+        } else if levels.near(newest_near)?.is_none() || levels.is_damaged_near(newest_near)? {
             if newest_near == newest_far {
                 return Ok(Standing::Behind);
             }
@@ -115,6 +111,12 @@ pub(super) fn standing<L: Levels>(levels: &mut L, near: &[u64], far: &[u64]) -> 
             return Ok(Standing::Apart { near: newest_near, far: newest_far });
         }
     }
+}
+
+/// True if the mirror has, or acknowledged, the file of a generation of the near level.
+fn is_known<L: Levels>(levels: &L, generation: u64) -> Result<bool, Error> {
+    let Some(near) = levels.near(generation)? else { return Ok(false) };
+    Ok(levels.far(generation)?.as_ref() == Some(&near) || levels.is_recorded(generation, &near, true))
 }
 
 /// True if the mirror has, or was sent, another file for a generation of the near level, and never

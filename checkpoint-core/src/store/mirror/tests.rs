@@ -8,7 +8,7 @@ use super::pace::tests::FakeClock;
 use super::*;
 use crate::container::{Compression, Source};
 use crate::store::faults::{EIO, ENOSPC, Fault, FaultyDisk};
-use crate::store::scripted::{Script, Scripted};
+use crate::store::scripted::{Request, Script, Scripted};
 use crate::store::{Directory, RealDisk, Settings, Writer};
 use crate::{CheckpointReader, Checkpointer};
 
@@ -245,11 +245,11 @@ fn what_is_pinned_on_one_level_keeps_both_from_a_discard() {
     mirror.update(2, true, &clock()).unwrap();
     // The mirror does not have it.
     checkpoints.pin(3).unwrap();
-    let error = mirror.discard_newer(1).unwrap_err();
+    let error = mirror.discard_newer(1, &clock()).unwrap_err();
     assert!(matches!(error, Error::NotDiscarded { generation: 3, .. }), "{error}");
     assert_eq!(mirror.home().generations().unwrap(), [1, 2]);
     checkpoints.unpin(3).unwrap();
-    mirror.discard_newer(1).unwrap();
+    mirror.discard_newer(1, &clock()).unwrap();
     assert_eq!(mirror.home().generations().unwrap(), [1]);
 }
 
@@ -274,7 +274,7 @@ fn a_discard_that_is_cut_short_sets_no_levels_apart() {
             let faulty = FaultyDisk::default();
             let (mut mirror, _) = reached(&path, &to, Arc::new(faulty.clone()));
             faulty.plan(Some((place, Fault::Error(error))));
-            let outcome = mirror.discard_newer(2);
+            let outcome = mirror.discard_newer(2, &clock());
             let is_over = faulty.asked().len() <= place;
             faulty.plan(None);
             drop(mirror);
@@ -379,5 +379,92 @@ fn nothing_is_published_at_a_mirror_but_what_was_verified() {
                 std::fs::remove_file(path).unwrap();
             }
         }
+    }
+}
+
+#[test]
+fn a_file_that_is_not_given_keeps_no_other_from_the_mirror() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, to) = (directory.path().join("near.ckpt"), directory.path().join("far.ckpt"));
+    let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(4).open().unwrap();
+    for state in 1..=4 {
+        checkpoints.save(&state).unwrap();
+    }
+    let faulty = FaultyDisk::default();
+    let disk: Arc<dyn Disk> = Arc::new(faulty.clone());
+    let near = Near { home: Arc::new(Directory::new(&path, Arc::clone(&disk))), disk, guard: None };
+    let mut mirror = far_of(&to, Wanted::All, None, &Protection::new()).reach(&near, true).unwrap().0;
+    for (unread, there) in [(4, vec![1, 2, 3]), (2, vec![1, 3, 4])] {
+        let name = format!("{unread:020}.ckpt");
+        faulty.be_unread(&name, usize::MAX);
+        let error = mirror.update(4, true, &clock()).unwrap_err();
+        assert!(error.is_unread() && error.to_string().contains(&name), "{error}");
+        assert_eq!(mirror.home().generations().unwrap(), there);
+        faulty.be_unread("", 0);
+        assert_eq!(mirror.update(4, true, &clock()).unwrap().copied, [unread]);
+        for generation in 1..=4 {
+            mirror.claim.remove_at_once(generation).unwrap();
+        }
+    }
+}
+
+/// A directory whose file 1 is not given, or has a bad place in the middle.
+#[derive(Default)]
+struct BadPlace {
+    /// 0 for none, 1 for all of the file, 2 for a place.
+    bad: AtomicU64,
+    /// The generation that was opened last.
+    opened: AtomicU64,
+}
+
+struct BadSource(Box<dyn Source>);
+
+impl Source for BadSource {
+    fn length(&self) -> u64 {
+        self.0.length()
+    }
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        if (offset..offset + buffer.len() as u64).contains(&PLACE) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        self.0.read_exact_at(buffer, offset)
+    }
+}
+
+impl Script for BadPlace {
+    fn ask(&self, request: Request) -> io::Result<()> {
+        let Request::Open(generation) = request else { return Ok(()) };
+        self.opened.store(generation, SeqCst);
+        let is_bad = generation == 1 && self.bad.load(SeqCst) == 1;
+        if is_bad { Err(io::Error::from_raw_os_error(EIO)) } else { Ok(()) }
+    }
+
+    fn opened(&self, source: Box<dyn Source>) -> Box<dyn Source> {
+        let is_bad = self.opened.load(SeqCst) == 1 && self.bad.load(SeqCst) == 2;
+        if is_bad { Box::new(BadSource(source)) } else { source }
+    }
+}
+
+#[test]
+fn a_file_that_a_mirror_does_not_give_is_healed_or_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, to) = (directory.path().join("near.ckpt"), directory.path().join("far.ckpt"));
+    let mut checkpoints = Checkpointer::<Vec<u64>>::builder(&path).keep_last(3).open().unwrap();
+    checkpoints.save(&vec![1; 10_000]).unwrap();
+    checkpoints.save(&vec![2; 10_000]).unwrap();
+    far(&path, &to, Wanted::All, None, &Protection::new()).update(2, true, &clock()).unwrap();
+    let home = Scripted::new(&to, BadPlace::default());
+    let mut far = far_of(&to, Wanted::All, None, &Protection::new());
+    far.home = Arc::new(home.clone());
+    let mut mirror = far.reach(&near_on(&path, Arc::new(RealDisk::default())), true).unwrap().0;
+    let file = to.join("00000000000000000001.ckpt");
+    let aside = to.join("00000000000000000001.ckpt.damaged");
+    for (bad, healed, lost) in [(1, vec![], vec![1]), (2, vec![1], vec![])] {
+        home.bad.store(bad, SeqCst);
+        let mut updated = Updated::default();
+        assert_eq!(mirror.heal(&clock(), &mut updated).unwrap(), lost, "{bad}");
+        assert_eq!(updated.healed, healed, "{bad}");
+        assert!(file.exists() && aside.exists() == (bad == 2));
+        assert!(mirror.damaged_far.is_empty());
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::pace::{Pace, Timing};
 use crate::container::{Container, Manifest, Source};
-use crate::error::Error;
+use crate::error::{Error, once_more};
 use crate::seal::Protection;
 use crate::store::likeness::Likeness;
 use crate::store::{Draft, Home, Sealed};
@@ -50,23 +50,24 @@ pub(super) fn examine(
         Err(Error::Encrypted { .. }) if !protection.can_open() || !protection.encrypts() => {
             Ok(Condition::Sealed)
         }
-        Err(error) if error.is_damage() => Ok(Condition::Damaged(error)),
+        Err(error) if error.is_lasting_damage() => Ok(Condition::Damaged(error)),
         Err(error) => Err(error),
     }
 }
 
-/// Examines a generation of a home. An absent one is [`io::ErrorKind::NotFound`].
+/// Examines a generation of a home, and once more where its device did not give it. An absent one
+/// is [`io::ErrorKind::NotFound`].
 pub(super) fn examine_at(
     home: &dyn Home,
     generation: u64,
     protection: &Protection,
 ) -> Result<Condition, Error> {
     let path = home.location(generation);
-    match home.open(generation).map_err(|source| Error::io("open", &path, source)) {
+    once_more(|| match home.open(generation).map_err(|source| Error::io("open", &path, source)) {
         Ok(source) => examine(source, &path, generation, protection),
-        Err(error) if error.is_damage() && !is_absent(&error) => Ok(Condition::Damaged(error)),
+        Err(error) if error.is_lasting_damage() && !is_absent(&error) => Ok(Condition::Damaged(error)),
         Err(error) => Err(error),
-    }
+    })
 }
 
 /// The manifest of a generation.
@@ -76,10 +77,12 @@ pub(super) fn manifest_at(
     protection: &Protection,
 ) -> Result<Manifest, Error> {
     let path = home.location(generation);
-    let source = home.open(generation).map_err(|source| Error::io("open", &path, source))?;
-    let opened = protection.open(source);
-    let opened = opened.and_then(|source| Container::open(source, &protection.tag_keys()));
-    Ok(opened.map_err(|refusal| Error::refused(&path, refusal))?.manifest().clone())
+    once_more(|| {
+        let source = home.open(generation).map_err(|source| Error::io("open", &path, source))?;
+        let opened = protection.open(source);
+        let opened = opened.and_then(|source| Container::open(source, &protection.tag_keys()));
+        Ok(opened.map_err(|refusal| Error::refused(&path, refusal))?.manifest().clone())
+    })
 }
 
 /// True for the error of a file that is not there.
@@ -104,6 +107,8 @@ pub(super) enum Copied {
     Gone,
     /// The original is damaged.
     Damaged(Error),
+    /// The device does not give the original, which may be whole.
+    Unread(Error),
     /// The work is to end.
     Ended,
 }
@@ -164,7 +169,7 @@ pub(super) fn copy(
 ) -> Result<Copied, Error> {
     let copied = try_copy(from, generation, protection, how, conduct);
     let is_damage = match &copied {
-        Ok(Copied::Damaged(_)) => true,
+        Ok(Copied::Damaged(_) | Copied::Unread(_)) => true,
         Ok(_) => false,
         Err(error) => error.is_damage(),
     };
@@ -180,37 +185,37 @@ fn try_copy(
     Conduct { pace, timing }: Conduct<'_>,
 ) -> Result<Copied, Error> {
     let path = from.location(generation);
-    let unread = |source| Error::io("read", &path, source);
+    let failed = |source| Error::io("read", &path, source);
     let open = || match from.open(generation) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        source => source.map(Some).map_err(unread),
+        source => source.map(Some).map_err(failed),
     };
     // It is held as by any reader, so that no save writes over it.
-    let source = match open() {
+    let source = match once_more(open) {
         Ok(Some(source)) => source,
         Ok(None) => return Ok(Copied::Gone),
-        Err(error) if error.is_damage() => return Ok(Copied::Damaged(error)),
-        Err(error) => return Err(error),
+        Err(error) => return not_copied(error),
     };
     let mut manifest = None;
     if verify == Verify::Original {
-        let Some(source) = open()? else { return Ok(Copied::Gone) };
-        let examined = examine(Box::new(paced(source, pace, timing)), &path, generation, protection);
-        match examined {
+        let examine = |source| examine(Box::new(paced(source, pace, timing)), &path, generation, protection);
+        match once_more(|| open()?.map(examine).transpose()) {
             _ if timing.is_to_end() => return Ok(Copied::Ended),
-            Ok(Condition::Whole(found)) => manifest = Some(found),
-            Ok(Condition::Sealed) => {}
-            Ok(Condition::Damaged(error)) => return Ok(Copied::Damaged(error)),
+            Ok(None) => return Ok(Copied::Gone),
+            Ok(Some(Condition::Whole(found))) => manifest = Some(found),
+            Ok(Some(Condition::Sealed)) => {}
+            Ok(Some(Condition::Damaged(error))) => return Ok(Copied::Damaged(error)),
             // It is for another key: only its bytes can be copied.
             Err(Error::Encrypted { .. }) => {}
             // It stays as it is, and must not keep others from the mirror.
             Err(error) if is_lasting(&error) => return Ok(Copied::Damaged(error)),
+            Err(error) if error.is_unread() => return Ok(Copied::Unread(error)),
             Err(error) => return Err(error),
         }
     }
-    let likeness = match Likeness::of(&*source).map_err(unread) {
-        Err(error) if error.is_damage() => return Ok(Copied::Damaged(error)),
-        likeness => likeness?,
+    let likeness = match once_more(|| Likeness::of(&*source).map_err(failed)) {
+        Ok(likeness) => likeness,
+        Err(error) => return not_copied(error),
     };
     let mut draft = begin()?;
     let mut buffer = vec![0; pace.piece()];
@@ -223,9 +228,8 @@ fn try_copy(
             return Ok(Copied::Ended);
         }
         let bytes = &mut buffer[..piece];
-        match source.read_exact_at(bytes, offset).map_err(unread) {
-            Err(error) if error.is_damage() => return Ok(Copied::Damaged(error)),
-            read => read?,
+        if let Err(error) = once_more(|| source.read_exact_at(bytes, offset).map_err(failed)) {
+            return not_copied(error);
         }
         sum.update(bytes);
         draft.write_all(bytes).map_err(|source| Error::writing("write", draft.path(), source))?;
@@ -237,10 +241,12 @@ fn try_copy(
     let reopen = || sealed.open().map_err(not_read_back);
     if let Some(copy) = reopen()? {
         let mut is_same = Likeness::of(&*copy).map_err(not_read_back)? == likeness;
-        let examined = examine(Box::new(paced(copy, pace, timing)), &path, generation, protection);
-        let condition = match examined {
+        let examine = |copy| examine(Box::new(paced(copy, pace, timing)), &path, generation, protection);
+        let condition = match examine(copy) {
             _ if timing.is_to_end() => return Ok(Copied::Ended),
             Err(Error::Encrypted { .. }) if verify == Verify::Original => Condition::Sealed,
+            // It is the copy that is not given.
+            Err(Error::Io { source, .. }) => return Err(not_read_back(source)),
             examined => examined?,
         };
         match condition {
@@ -264,11 +270,13 @@ fn try_copy(
         }
     } else {
         // The place gives nothing back yet: what was sent is compared with the original once more.
-        let again = sum_of(&paced(source, pace, timing), &mut buffer);
-        if timing.is_to_end() {
-            return Ok(Copied::Ended);
-        }
-        if again.map_err(unread)? != (length, sum.finalize()) {
+        let source = paced(source, pace, timing);
+        let again = match once_more(|| sum_of(&source, &mut buffer).map_err(failed)) {
+            _ if timing.is_to_end() => return Ok(Copied::Ended),
+            Err(error) if error.is_unread() => return Ok(Copied::Unread(error)),
+            again => again?,
+        };
+        if again != (length, sum.finalize()) {
             let why = "two reads of it gave other bytes: memory or a disk may be failing".to_owned();
             return Err(Error::Damaged { path, part: "copy".to_owned(), why });
         }
@@ -277,6 +285,15 @@ fn try_copy(
         return Ok(Copied::Ended);
     }
     Ok(Copied::Ready(Ready { sealed, likeness, manifest }))
+}
+
+/// The end of a copy whose original could not be read.
+fn not_copied(error: Error) -> Result<Copied, Error> {
+    match error {
+        error if error.is_unread() => Ok(Copied::Unread(error)),
+        error if error.is_damage() => Ok(Copied::Damaged(error)),
+        error => Err(error),
+    }
 }
 
 /// True if a file is not damaged, and this program will not be able to read it.

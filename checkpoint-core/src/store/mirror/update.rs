@@ -53,11 +53,14 @@ impl Mirror {
         };
         let again: Vec<u64> =
             here.iter().copied().filter(|here| there.contains(here) && !self.counts(*here)).collect();
+        // What a disk does not give keeps no other one from the mirror.
+        let mut unread = Ok(());
         for generation in again {
             let is_damaged = self.damaged_far.contains(&generation);
             match self.send(generation, timing, &mut updated)? {
                 Step::Done if is_damaged => updated.healed.push(generation),
                 Step::Done | Step::Left => {}
+                Step::Unread(error) => unread = unread.and(Err(error)),
                 Step::Ended => return Ok(updated),
             }
         }
@@ -73,6 +76,7 @@ impl Mirror {
                     break;
                 }
                 Step::Left => {}
+                Step::Unread(error) => unread = unread.and(Err(error)),
                 Step::Ended => return Ok(updated),
             }
         }
@@ -87,7 +91,7 @@ impl Mirror {
             self.retire(&mut updated.newest)?;
         }
         self.counted = updated.newest;
-        others.and(pinned).map(|()| updated)
+        unread.and(others).and(pinned).map(|()| updated)
     }
 
     /// Copies the generations besides the newest.
@@ -103,7 +107,7 @@ impl Mirror {
             match self.send(generation, timing, updated) {
                 Ok(Step::Ended) => break,
                 Ok(Step::Done | Step::Left) => {}
-                Err(error) => outcome = outcome.and(Err(error)),
+                Ok(Step::Unread(error)) | Err(error) => outcome = outcome.and(Err(error)),
             }
             self.check()?;
         }
@@ -137,13 +141,22 @@ impl Mirror {
         if !retention.uses_manifests() {
             return;
         }
+        // A device may give by now what it did not give before.
+        for generation in std::mem::take(&mut self.unread) {
+            self.metrics.remove(&generation);
+        }
         for generation in generations.iter().copied() {
             if self.metrics.contains_key(&generation) {
                 continue;
             }
-            let metrics = manifest_at(level, generation, &self.far.protection);
-            let metrics = metrics.map(|manifest| retention.metrics(&manifest));
-            self.metrics.insert(generation, metrics.unwrap_or(Metrics::Unread));
+            let metrics = match manifest_at(level, generation, &self.far.protection) {
+                Ok(manifest) => retention.metrics(&manifest),
+                Err(error) => {
+                    self.unread.extend(error.is_unread().then_some(generation));
+                    Metrics::Unread
+                }
+            };
+            self.metrics.insert(generation, metrics);
         }
     }
 
@@ -173,6 +186,7 @@ impl Mirror {
         )? {
             Copied::Ready(ready) => ready,
             Copied::Gone => return Ok(Step::Left),
+            Copied::Unread(error) => return Ok(Step::Unread(error)),
             Copied::Ended => {
                 updated.is_unfinished = true;
                 return Ok(Step::Ended);
@@ -260,6 +274,8 @@ pub(super) enum Step {
     Done,
     /// It is left out: gone, or damaged.
     Left,
+    /// The disk of the near level does not give it just now.
+    Unread(Error),
     /// The work is to end.
     Ended,
 }

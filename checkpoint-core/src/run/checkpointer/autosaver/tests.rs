@@ -117,7 +117,7 @@ fn the_wait_for_a_lock_is_no_stall() {
     const HELD: Duration = Duration::from_secs(2);
     let directory = tempfile::tempdir().unwrap();
     let mut checkpoints = builder::<u64>(directory.path(), 1).open().unwrap();
-    let lend = &mut |copy: &mut dyn FnMut(&mut Encode<'_>)| {
+    let lend = &mut |copy: &mut Copier<'_>| {
         sleep(HELD);
         copy(&mut encoder(&1_u64));
         Ok(())
