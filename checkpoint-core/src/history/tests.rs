@@ -389,3 +389,28 @@ fn a_line_with_extreme_numbers_stops_neither_program_nor_tool() {
         }
     }
 }
+
+#[test]
+fn the_number_of_a_lost_generation_is_not_used_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || crate::Checkpointer::<u64>::builder(directory.path()).keep_last(9).open().unwrap();
+    let mut checkpoints = open();
+    for state in 1..=5 {
+        checkpoints.save(&state).unwrap();
+    }
+    drop(checkpoints);
+    for lost in [4, 5] {
+        fs::remove_file(directory.path().join(format!("{lost:020}.ckpt"))).unwrap();
+    }
+    let mut checkpoints = open();
+    assert_eq!(checkpoints.load().unwrap(), Some(3));
+    assert_eq!(checkpoints.save(&40).unwrap().generation, 6);
+    // What was given up is not lost, and a number that no save reaches is none.
+    checkpoints.discard_newer(3).unwrap();
+    drop(checkpoints);
+    assert_eq!(open().save(&41).unwrap().generation, 4);
+    let line = r#"{"time":"2026-01-01T00:00:00Z","at":100.0,"event":"save","generation":N,"bytes":1,"stall":1.0,"total":1.0,"reason":"asked","why":""}"#;
+    let line = line.replace('N', &u64::MAX.to_string()) + "\n";
+    fs::write(directory.path().join(FILE), line).unwrap();
+    assert_eq!(open().save(&42).unwrap().generation, 5);
+}

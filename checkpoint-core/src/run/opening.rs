@@ -259,6 +259,11 @@ impl Chosen {
         };
         if self.history {
             reader.look_for_missing(writer.newest());
+            // The number of a save that was lost is not that of another one. A history whose number
+            // is out of all reason takes none away.
+            if let Some(lost) = reader.missing_generation().filter(|lost| *lost <= u64::MAX / 2) {
+                writer.skip_to(lost.saturating_add(1));
+            }
         }
         reader.note_metrics(&mut writer)?;
         let (schedule, kept) = (self.schedule.to_string(), writer.retention().clone());
