@@ -702,6 +702,7 @@ fn a_pin_keeps_what_it_was_made_for_and_no_later_generation() {
     drop(checkpoints);
     // The user starts again, and leaves the pin.
     fs::remove_file(file_of(&path, 1)).unwrap();
+    fs::remove_file(path.join("history.jsonl")).unwrap();
     let mut checkpoints = Checkpointer::<u64>::builder(&path).keep_last(1).open().unwrap();
     for state in 10..=12 {
         checkpoints.save(&state).unwrap();

@@ -51,10 +51,10 @@ fn generations_count_on_from_one_also_after_reopening() {
             assert_eq!(checkpoints.save(&0).unwrap().generation, run * 3 + save);
         }
     }
-    // The number after the newest file is next; the gaps before it stay.
+    // The number after the last save is next, also where that was lost.
     fs::rename(file_of(&path, 12), file_of(&path, 12).with_extension("aside")).unwrap();
     let mut checkpoints = Checkpointer::<u64>::open(&path).unwrap();
-    assert_eq!(checkpoints.save(&7).unwrap().generation, 12);
+    assert_eq!(checkpoints.save(&7).unwrap().generation, 13);
 }
 
 #[test]
