@@ -4,6 +4,7 @@
 #![cfg(unix)]
 
 use std::fs;
+use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,7 +12,8 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::common::{inside, once_more};
-use checkpointed::{CheckpointReader, Checkpointer, Schedule, stop::EXIT_REQUEUE};
+use checkpointed::pipeline::Pipeline;
+use checkpointed::{CheckpointReader, Checkpointer, Error, Schedule, stop::EXIT_REQUEUE};
 
 /// The number of runs of each kind, and the number at a time.
 const RUNS: usize = 100;
@@ -174,6 +176,53 @@ fn a_halt_file_stops_one_run_and_not_the_next() {
     signal(&child, "TERM");
     child.wait().unwrap();
     assert_restored(directory.path(), "SIGTERM");
+}
+
+/// A program that waits for the one that has the directory, and leaves the number of its exit code.
+#[test]
+fn a_program_that_waits_for_another() {
+    let Some(directory) = inside() else { return };
+    let path = directory.join("run.ckpt");
+    let wait = Duration::from_secs(3600);
+    let stopped = match std::env::var("KIND").unwrap().as_str() {
+        "pipeline" => Pipeline::builder(&path).stop_on_signals().wait_for(wait).open().err(),
+        "shared" => Pipeline::builder(&path).shared(true).stop_on_signals().wait_for(wait).open().err(),
+        "limit" => {
+            let builder = Checkpointer::<u64>::builder(&path).time_limit(Duration::from_secs(2));
+            builder.wait_for(wait).open().err()
+        }
+        _ => Checkpointer::<u64>::builder(&path).stop_on_signals().wait_for(wait).open().err(),
+    };
+    let stopped = stopped.unwrap();
+    assert!(matches!(&stopped, Error::StoppedWaiting { exit_code: EXIT_REQUEUE, .. }), "{stopped}");
+    fs::write(directory.join("stopped"), stopped.to_string()).unwrap();
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_another_program() {
+    for kind in ["checkpointer", "pipeline", "shared", "limit"] {
+        let directory = tempfile::tempdir().unwrap();
+        let held = Checkpointer::<u64>::open(directory.path().join("run.ckpt")).unwrap();
+        let mut command = once_more("a_program_that_waits_for_another", &[], directory.path());
+        let mut child =
+            command.env("KIND", kind).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        // It says that it waits.
+        let mut line = String::new();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        while !line.contains("waiting, at most") {
+            line.clear();
+            assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "{kind}: {}", child.wait().unwrap());
+        }
+        let why = if kind == "limit" { "time limit" } else { "SIGTERM" };
+        if kind != "limit" {
+            signal(&child, "TERM");
+        }
+        io::copy(&mut stderr, &mut io::sink()).unwrap();
+        assert!(child.wait().unwrap().success(), "{kind}");
+        let told = fs::read_to_string(directory.path().join("stopped")).unwrap();
+        assert!(told.contains(why) && told.contains(&std::process::id().to_string()), "{kind}: {told}");
+        drop(held);
+    }
 }
 
 /// The program, without a check if it must stop.

@@ -103,7 +103,7 @@ pub mod home {
         ACCEPTED, RANKS, generation_and_epoch, of_generation_in, of_pin, of_rank, pinned, rank as rank_of,
     };
     pub use crate::store::place::is_url;
-    pub use crate::store::{Claim, Claiming, Draft, Files, Guard, Home, Lock, Log, Published, Sealed};
+    pub use crate::store::{Claim, Claiming, Draft, Files, Guard, Home, Lock, Log, Published, Sealed, Until};
 
     use std::path::Path;
 

@@ -130,6 +130,29 @@ pub enum Error {
         holder: String,
     },
 
+    /// The program was told to stop while it [waited](crate::Builder::wait_for) for another one. It
+    /// has changed nothing.
+    #[error(
+        "{}",
+        shown!(
+            "the program was told to stop while it waited for {}, which has {} open: {reason}; start it again to wait \
+            again",
+            if holder.is_empty() { "another checkpointer".to_owned() } else { plain(holder).into_owned() },
+            path.display()
+        )
+    )]
+    #[non_exhaustive]
+    StoppedWaiting {
+        /// The directory.
+        path: PathBuf,
+        /// The holder, as it describes itself; empty if it did not.
+        holder: String,
+        /// The reason, in words.
+        reason: String,
+        /// The exit code for such a stop: that of a [`Finished`](crate::Finished) run.
+        exit_code: u8,
+    },
+
     /// A file that grows with the run cannot be gone on with. It is as it was.
     #[error("{}", shown!("{} {}", path.display(), output::Shown(*fault, *counted)))]
     #[non_exhaustive]

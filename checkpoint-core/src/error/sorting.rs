@@ -4,6 +4,9 @@
 use std::io;
 use std::path::Path;
 
+#[cfg(unix)]
+use rustix::io::Errno;
+
 use super::Error;
 use crate::base::host::file_size_limit;
 use crate::base::limits::BUFFER;
@@ -80,7 +83,7 @@ impl Error {
     pub(crate) fn is_damage(&self) -> bool {
         match self {
             Error::Damaged { .. } | Error::NotACheckpoint { .. } => true,
-            Error::Io { source, .. } => !is_passing(source),
+            Error::Io { source, .. } => is_of_the_file(source) || is_not_given(source),
             _ => false,
         }
     }
@@ -94,15 +97,7 @@ impl Error {
     /// True if a device or a server failed to give the bytes of a file. They may be right, and be
     /// there at the next attempt.
     pub(crate) fn is_unread(&self) -> bool {
-        #[cfg(unix)]
-        {
-            use rustix::io::Errno;
-            const UNREAD: [Errno; 2] = [Errno::IO, Errno::NODATA];
-            let Error::Io { source, .. } = self else { return false };
-            Errno::from_io_error(source).is_some_and(|error| UNREAD.contains(&error))
-        }
-        #[cfg(not(unix))]
-        false
+        matches!(self, Error::Io { source, .. } if is_not_given(source))
     }
 }
 
@@ -119,39 +114,51 @@ pub(crate) fn once_more_if<R>(mut read: impl FnMut() -> R, is_unread: impl Fn(&R
     if is_unread(&first) { read() } else { first }
 }
 
-/// True if the program or the connection is at fault, and not the file: loading an older generation
-/// because of it would lose work that exists.
-fn is_passing(error: &io::Error) -> bool {
+/// True if the file itself is at fault. With all else, known or not, the program, the machine or
+/// the connection may be: loading an older generation because of it would lose work that exists.
+fn is_of_the_file(error: &io::Error) -> bool {
     #[cfg(unix)]
-    if matches!(
-        rustix::io::Errno::from_io_error(error),
-        Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE)
-    ) {
-        return true;
+    if let Some(errno) = Errno::from_io_error(error) {
+        const OF_THE_FILE: [Errno; 9] = [
+            Errno::NOENT,
+            Errno::NOTDIR,
+            Errno::ISDIR,
+            Errno::LOOP,
+            Errno::NAMETOOLONG,
+            // A socket or a pipe.
+            Errno::NXIO,
+            Errno::OVERFLOW,
+            Errno::BADMSG,
+            Errno::ILSEQ,
+        ];
+        #[cfg(target_os = "linux")]
+        if errno == Errno::UCLEAN {
+            return true;
+        }
+        return OF_THE_FILE.contains(&errno);
     }
     matches!(
         error.kind(),
-        // A file without permission to read may be whole: one run as another user leaves such a
-        // file.
-        io::ErrorKind::PermissionDenied
-            | io::ErrorKind::NotConnected
-            | io::ErrorKind::OutOfMemory
-            | io::ErrorKind::Interrupted
-            | io::ErrorKind::WouldBlock
-            | io::ErrorKind::ResourceBusy
-            | io::ErrorKind::TimedOut
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::StaleNetworkFileHandle
-            | io::ErrorKind::NetworkDown
-            | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable
-            // A file system of a server may answer so to a read while it makes room or comes back.
-            | io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::ReadOnlyFilesystem
+        io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::UnexpectedEof
     )
+}
+
+/// True for the errors of a device, or of a server, about one file: a bad place of a disk for one.
+fn is_not_given(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if let Some(errno) = Errno::from_io_error(error) {
+        #[cfg(target_os = "linux")]
+        if errno == Errno::REMOTEIO {
+            return true;
+        }
+        return matches!(errno, Errno::IO | Errno::NODATA | Errno::INVAL);
+    }
+    false
 }
 
 /// Adds the owner of the file, or of its directory, to an error of permissions.
@@ -176,17 +183,42 @@ fn with_owner(path: &Path, source: io::Error) -> io::Error {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use rustix::io::Errno;
-
     use super::*;
 
+    fn of(errno: Errno) -> Error {
+        Error::io("read", "run.ckpt".as_ref(), errno.into())
+    }
+
     #[test]
-    fn a_server_that_is_full_or_busy_has_damaged_no_file() {
-        let of = |errno: Errno| Error::io("read", "run.ckpt".as_ref(), errno.into());
+    fn a_server_that_is_full_busy_or_away_has_damaged_no_file() {
         for errno in [Errno::AGAIN, Errno::BUSY, Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::CONNRESET] {
             assert!(!of(errno).is_damage() && !of(errno).is_unread(), "{errno:?}");
         }
+        for errno in [Errno::MFILE, Errno::SHUTDOWN, Errno::HOSTDOWN, Errno::NODEV, Errno::TIMEDOUT] {
+            assert!(!of(errno).is_damage() && !of(errno).is_unread(), "{errno:?}");
+        }
+        // Nor has one that fails in a way that nobody knows.
+        for number in (1..134).filter(|number| ![1, 2, 5, 6, 20, 21, 22, 36, 40, 61].contains(number)) {
+            let error = Error::io("read", "run.ckpt".as_ref(), io::Error::from_raw_os_error(number));
+            let is_of_the_file = [74, 75, 84, 117].contains(&number) && cfg!(target_os = "linux");
+            assert!(!error.is_lasting_damage() || is_of_the_file || !cfg!(target_os = "linux"), "{number}");
+        }
+        let other = Error::io("read", "run.ckpt".as_ref(), io::Error::other("a thread has panicked"));
+        assert!(!other.is_damage());
+    }
+
+    #[test]
+    fn what_a_device_does_not_give_is_damage_that_may_pass() {
         assert!(of(Errno::IO).is_damage() && of(Errno::IO).is_unread());
-        assert!(of(Errno::UCLEAN).is_damage() && !of(Errno::UCLEAN).is_unread());
+        assert!(of(Errno::NODATA).is_damage() && of(Errno::NODATA).is_unread());
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_file_itself_is_damage_for_good() {
+        for errno in [Errno::NOENT, Errno::ISDIR, Errno::BADMSG] {
+            assert!(of(errno).is_lasting_damage(), "{errno:?}");
+        }
+        #[cfg(target_os = "linux")]
+        assert!(of(Errno::UCLEAN).is_lasting_damage());
     }
 }

@@ -570,9 +570,9 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                 Some(saved.map_err(|failed| failed.error)?)
             }
         };
-        self.part.halves().1.run.end();
+        self.part.halves().1.run.end(before.is_ok());
         if let Some(root) = &mut self.root {
-            root.halves().1.run.end();
+            root.halves().1.run.end(before.is_ok());
         }
         let stopped = self.stop.take().map(|(_, reason)| reason);
         let finished =

@@ -21,7 +21,7 @@ use crate::run::options::{Options, reading_options, stopping_options, writing_op
 use crate::seal::Protection;
 use crate::state::Checkpoint;
 use crate::stop::{self, SharedStop};
-use crate::store::{Directory, Disk, Guard, Home as _, Place, RealDisk, WithinGuard, name};
+use crate::store::{Claiming, Directory, Disk, Guard, Home as _, Place, RealDisk, WithinGuard, name};
 
 /// The settings of a [`Pipeline`] that is about to be opened. They hold for everything that it
 /// keeps: the outputs, the steps' own checkpoints, the hashes of input files.
@@ -144,9 +144,10 @@ impl PipelineBuilder {
         let mut commands = Commands::parse(&commands::of_the_environment()?)?;
         // This comes before anything is created or written: a setting may be invalid.
         let stop = Arc::new(SharedStop::new(&stop.in_environment()?, &path, begun)?);
+        let waiting = Claiming { until: stop.until(), ..options.claiming() };
         let guard = match shared {
-            true => Guard::take_shared(options.access, &path, &options.claiming())?,
-            false => Guard::take(&*disk, &path, &options.claiming())?,
+            true => Guard::take_shared(options.access, &path, &waiting)?,
+            false => Guard::take(&*disk, &path, &waiting)?,
         };
         let wait = options.wait;
         let options = Options { wait: Duration::ZERO, ..options };

@@ -608,7 +608,7 @@ impl<T: Checkpoint> Checkpointer<T> {
     pub(crate) fn finish_without_saving(mut self) -> Result<Finished, Error> {
         let _warnings = self.inner.saver.run.warnings.enter();
         let saved = self.wait()?;
-        Ok(self.inner.ended(saved))
+        Ok(self.inner.ended(saved, true))
     }
 
     /// Returns the newest generation that the last copy to the [mirror](Builder::mirror), or the

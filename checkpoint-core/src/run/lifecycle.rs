@@ -352,10 +352,16 @@ impl Run {
         self.stop.exit_codes()
     }
 
-    /// Ends the run as intended, and not by accident.
-    pub(crate) fn end(&mut self) -> Option<StopReason> {
+    /// Ends the run as intended, and not by accident. The request that stopped it is met if the
+    /// program ends `well`. Otherwise it stays: what starts a program again after an error would
+    /// not know of it.
+    pub(crate) fn end(&mut self, well: bool) -> Option<StopReason> {
         self.stop.note_end();
-        let stopped = if self.knows_to_stop { self.stop.take_reason() } else { None };
+        let stopped = match (self.knows_to_stop, well) {
+            (true, true) => self.stop.take_reason(),
+            (true, false) => self.stop.leave_reason(),
+            (false, _) => None,
+        };
         let now = self.now();
         match &stopped {
             Some(reason) => self.journal.ended(now, End::Stopped(reason.to_string())),

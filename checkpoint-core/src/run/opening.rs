@@ -229,7 +229,8 @@ impl Chosen {
         let absent = home.path().ancestors().filter(|_| far.is_some());
         let absent = absent.take_while(|path| disk.is_directory(path).is_none());
         let absent: Vec<PathBuf> = absent.map(Path::to_path_buf).collect();
-        let mut writer = Writer::open(&*home, settings, &claiming)?;
+        let waiting = Claiming { until: Some(stop.until()), ..claiming.clone() };
+        let mut writer = Writer::open(&*home, settings, &waiting)?;
         let was_empty = writer.newest().is_none();
         let mirroring = match (&self.mirror, far) {
             (Some(mirror), Some(far)) => {

@@ -216,7 +216,8 @@ macro_rules! writing_options {
         /// Sets the time to wait for another program that has the directory open; zero by default.
         ///
         /// Meanwhile the log names that program. So a job that is started again may begin before
-        /// its predecessor has ended.
+        /// its predecessor has ended. A signal on which the program is to stop, or the end of its
+        /// time, ends the wait with [`Error::StoppedWaiting`](crate::Error::StoppedWaiting).
         ///
         /// ```
         /// use std::time::Duration;

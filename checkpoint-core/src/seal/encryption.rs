@@ -139,6 +139,7 @@ impl Encryption {
             age::DecryptError::NoMatchingKeys => {
                 Refusal::Encrypted("it was encrypted for another recipient".to_owned())
             }
+            age::DecryptError::Io(error) if !is_damage(&error) => Refusal::Unreadable(error),
             other => damaged(other.to_string()),
         })?;
         let length = reader.seek(SeekFrom::End(0)).map_err(|error| match is_damage(&error) {

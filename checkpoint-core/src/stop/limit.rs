@@ -82,8 +82,8 @@ impl Limit {
     ///
     /// That is true if the time left is at most the sum of
     /// - twice the time of a save, but at most half of the whole time, and at least one save. Where
-    ///   only earlier runs saved, that is at most three quarters of the whole time: what was slow
-    ///   then must not end each later run at once;
+    ///   only earlier runs saved, that is at most three quarters of the whole time, and nothing
+    ///   before the first step: what was slow then must not end each later run at once;
     /// - one step, because the program asks again only after it, but at most a quarter of the whole
     ///   time;
     /// - 5 s, or a twentieth of the whole time, whichever is less.
@@ -91,7 +91,10 @@ impl Limit {
         let left = self.left(now);
         let SaveTakes { time, is_of_this_run } = save_takes.into();
         let least = if is_of_this_run { time } else { time.min(self.span / 4 * 3) };
-        let save = time.saturating_mul(MARGIN).min(self.span / 2).max(least);
+        let save = match is_of_this_run || !step.is_zero() {
+            true => time.saturating_mul(MARGIN).min(self.span / 2).max(least),
+            false => Duration::ZERO,
+        };
         let floor = FLOOR.min(self.span / FLOOR_PART);
         left <= save.saturating_add(step.min(self.span / 4)).saturating_add(floor)
     }
@@ -187,12 +190,26 @@ mod tests {
         assert!(limit.is_near(now, 200 * SECOND, Duration::ZERO));
         // What an earlier run took is no reason to end this one before it begins.
         let earlier = SaveTakes { time: 200 * SECOND, is_of_this_run: false };
-        assert!(!limit.is_near(now, earlier, Duration::ZERO));
-        assert!(limit.is_near(now + 50 * SECOND, earlier, Duration::ZERO));
+        assert!(!limit.is_near(now, earlier, MILLISECOND));
+        assert!(limit.is_near(now + 50 * SECOND, earlier, MILLISECOND));
         // One that took most of the time is begun while it can end.
         let earlier = SaveTakes { time: 60 * SECOND, is_of_this_run: false };
-        assert!(!limit.is_near(now + 34 * SECOND, earlier, Duration::ZERO));
-        assert!(limit.is_near(now + 35 * SECOND, earlier, Duration::ZERO));
+        assert!(!limit.is_near(now + 34 * SECOND, earlier, MILLISECOND));
+        assert!(limit.is_near(now + 35 * SECOND, earlier, MILLISECOND));
+    }
+
+    #[test]
+    fn slow_saves_of_earlier_runs_leave_time_for_a_first_step() {
+        // The load takes so long that a save as slow as the earlier ones would not fit.
+        for (loaded, save) in [(40, 75), (60, 40), (94, 1000)] {
+            let (limit, now) = in_time(100 * SECOND);
+            let asked = now + loaded * SECOND;
+            let earlier = SaveTakes { time: save * SECOND, is_of_this_run: false };
+            assert!(!limit.is_near(asked, earlier, Duration::ZERO));
+            assert!(limit.is_near(asked, earlier, SECOND));
+            let of_this_run = SaveTakes { time: save * SECOND, is_of_this_run: true };
+            assert!(limit.is_near(asked, of_this_run, Duration::ZERO));
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ use crate::environment;
 use crate::error::Error;
 use crate::outcome::ExitCodes;
 use crate::schedule::SaveTakes;
-use crate::store::Guard;
+use crate::store::{Guard, Until};
 use deadline::{Deadlines, Environment};
 use halt::Request;
 use job::Job;
@@ -191,6 +191,20 @@ impl Stop {
         }
     }
 
+    /// Ends the wait of a start for another program. Requests are meant for that one.
+    pub(crate) fn until(&self) -> Until {
+        let (listener, whole, exit_codes) = (self.listener.hearing(), self.whole.clone(), self.exit_codes);
+        let job = self.job.as_ref().and_then(Job::limit);
+        let limits: Vec<Limit> = self.limits.iter().chain(job).cloned().collect();
+        Until::new(move || {
+            let (now, none) = (Instant::now(), Duration::ZERO);
+            let near = || limits.iter().find(|limit| limit.is_near(now, none, none)).map(Limit::reason);
+            let told = listener.heard().map(StopReason::Signal).or_else(near);
+            let reason = told.or_else(|| whole.as_ref()?.reason(now, none, none))?;
+            Some((reason.to_string(), exit_codes.of(&reason)))
+        })
+    }
+
     /// Looks for no files: the place of the checkpoints has none.
     pub(crate) fn without_requests(self) -> Stop {
         Stop { has_requests: false, ..self }
@@ -246,6 +260,11 @@ impl Stop {
             self.requeue.consume();
         }
         reason
+    }
+
+    /// The same, and the requests stay for the next start.
+    pub(crate) fn leave_reason(&mut self) -> Option<StopReason> {
+        self.reason.take()
     }
 
     /// Notes that the run has come to its end, for the reason that the program knows, if any.

@@ -11,7 +11,7 @@ use crate::base::warnings::HeldGuard;
 use crate::error::Error;
 use crate::outcome::{ExitCodes, StopReason};
 use crate::schedule::SaveTakes;
-use crate::store::{Guard, Process};
+use crate::store::{Guard, Process, Until};
 
 /// The reasons to stop a whole run. The first one that a part of the run finds counts for all
 /// parts.
@@ -28,6 +28,11 @@ impl SharedStop {
         let stop = Stop::new(settings, directory, begun)?;
         let exit_codes = stop.exit_codes();
         Ok(SharedStop { stop: Mutex::new(stop), exit_codes, process: Process::current() })
+    }
+
+    /// See [`Stop::until`].
+    pub(crate) fn until(&self) -> Option<Until> {
+        self.lock().map(|stop| stop.until())
     }
 
     /// Records that the directory is now the program's.

@@ -143,6 +143,28 @@ pub trait Files {
     fn rename_log(&self, from: &str, to: &str) -> io::Result<()>;
 }
 
+/// Tells a start that waits for another program that it is to stop.
+#[derive(Clone)]
+pub struct Until(Arc<dyn Fn() -> Option<(String, u8)> + Send + Sync>);
+
+impl Until {
+    /// The function returns the reason to stop, and the exit code for it.
+    pub(crate) fn new(stopped: impl Fn() -> Option<(String, u8)> + Send + Sync + 'static) -> Until {
+        Until(Arc::new(stopped))
+    }
+
+    /// The reason to stop, and the exit code for it.
+    pub(crate) fn stopped(&self) -> Option<(String, u8)> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Until {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Until").finish_non_exhaustive()
+    }
+}
+
 /// The settings of a claim.
 #[derive(Clone, Debug, Default)]
 pub struct Claiming {
@@ -150,6 +172,8 @@ pub struct Claiming {
     pub durable: bool,
     /// The time to wait for a program that has the claim.
     pub wait: std::time::Duration,
+    /// What ends that wait early.
+    pub until: Option<Until>,
     /// True to accept a file system without locks.
     pub without_lock: bool,
     /// True if checkpoints of other users are no danger: a key authenticates their author.

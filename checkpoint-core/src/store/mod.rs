@@ -26,7 +26,7 @@ mod writer;
 pub(crate) use guard::WithinGuard;
 pub use guard::{Guard, Lock};
 pub(crate) use home::not_removable;
-pub use home::{Claim, Claiming, Draft, Files, Home, Log, Published, Sealed};
+pub use home::{Claim, Claiming, Draft, Files, Home, Log, Published, Sealed, Until};
 #[cfg(test)]
 pub(crate) use local::disk::Identity;
 pub use local::{Access, CopyWay};

@@ -255,11 +255,8 @@ impl<L: Locked> Autosaver<L> {
         if let Some(reason) = stop {
             checkpoints.inner.saver.run.stop(reason);
         }
-        let finished = checkpoints.finish_locked(&*self.state)?;
-        match self.shared.status().error.take() {
-            Some(error) => Err(error),
-            None => Ok(finished),
-        }
+        let earlier = self.shared.status().error.take();
+        checkpoints.finish_locked(&*self.state, earlier)
     }
 
     /// Ends the thread, and takes the checkpointer back.
@@ -369,10 +366,16 @@ impl<T: Checkpoint> Checkpointer<T> {
         }
     }
 
-    /// Saves a locked state unless the newest generation has it, and ends the run.
-    fn finish_locked<L: Locked<State = T>>(mut self, state: &L) -> Result<Finished, Error> {
+    /// Saves a locked state unless the newest generation has it, and ends the run. Returns the
+    /// `earlier` error, if there is one.
+    fn finish_locked<L: Locked<State = T>>(
+        mut self,
+        state: &L,
+        earlier: Option<Error>,
+    ) -> Result<Finished, Error> {
         self.inner.saver.run.check_process()?;
         let before = self.inner.saver.outcome().map(drop);
+        let before = earlier.map_or(before, Err);
         self.inner.list_newer();
         // The state's own code must not poison the lock of the program by a panic.
         let held = Held::begin();
@@ -387,7 +390,7 @@ impl<T: Checkpoint> Checkpointer<T> {
             self.begin_locked(&SaveReason::Finishing, state)?;
             self.inner.saver.outcome()?.0
         };
-        let finished = self.inner.ended(saved);
+        let finished = self.inner.ended(saved, before.is_ok());
         before.map(|()| finished)
     }
 }

@@ -324,7 +324,7 @@ impl Inner {
             true => None,
             false => Some(self.save_now(&SaveReason::Finishing, encode, metadata)?),
         };
-        let finished = self.ended(saved);
+        let finished = self.ended(saved, before.is_ok());
         before.map(|()| finished)
     }
 
@@ -352,10 +352,11 @@ impl Inner {
         writer.keep_for_good(newest)
     }
 
-    /// Ends the run, and then waits for the mirror: the record of the run does not depend on it.
-    pub(super) fn ended(&mut self, saved: Option<Saved>) -> Finished {
+    /// Ends the run, `well` if the program gets no error, and then waits for the mirror: the record
+    /// of the run does not depend on it.
+    pub(super) fn ended(&mut self, saved: Option<Saved>, well: bool) -> Finished {
         let exit_codes = self.saver.run.exit_codes();
-        let stopped = self.saver.run.end();
+        let stopped = self.saver.run.end(well);
         let newest = self.saver.settled_writer().and_then(|writer| writer.newest());
         let mirrored = self.saver.run.mirroring().and_then(|mirroring| mirroring.finish(newest));
         let removal = Some(self.removal(newest));

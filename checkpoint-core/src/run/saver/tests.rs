@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::stop::request_halt;
 use crate::store::faults::{EIO, Fault, FaultyDisk};
 use crate::{CheckpointReader, Checkpointer, Error, Plain};
 
@@ -142,6 +143,24 @@ fn finish_saves_and_returns_the_error_of_an_earlier_save() {
     checkpoints.save_in_background(&state(1)).unwrap();
     assert!(matches!(checkpoints.finish(&state(2)), Err(Error::Io { .. })));
     assert_eq!(CheckpointReader::<State>::open(&path).unwrap().load().unwrap(), Some(state(2)));
+}
+
+#[test]
+fn a_halt_stands_where_finish_returns_an_error() {
+    let Run { path, disk, mut checkpoints, _parent } = run();
+    disk.plan(Some((0, Fault::Error(EIO))));
+    checkpoints.save_in_background(&state(1)).unwrap();
+    request_halt(&path, "enough").unwrap();
+    while checkpoints.should_stop().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    // What starts it again after an error starts a run that stops.
+    checkpoints.finish(&state(2)).unwrap_err();
+    assert!(path.join("halt").exists());
+    let mut checkpoints = Checkpointer::<State>::open(&path).unwrap();
+    assert!(checkpoints.should_stop().is_some());
+    checkpoints.finish(&state(2)).unwrap();
+    assert!(!path.join("halt").exists());
 }
 
 #[test]

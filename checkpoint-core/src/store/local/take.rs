@@ -12,7 +12,7 @@ use super::real::{Access, RealDisk};
 use crate::base::host;
 use crate::base::warnings::warn;
 use crate::error::Error;
-use crate::store::{Claiming, Guard, Lock, name};
+use crate::store::{Claiming, Guard, Lock, Until, name};
 
 /// The number of attempts to take a lock that another program has, and the pause between them: that
 /// program may only be looking.
@@ -40,7 +40,7 @@ impl Guard {
     }
 
     fn take_as(us: &Holder, disk: &dyn Disk, path: &Path, claiming: &Claiming) -> Result<Arc<Guard>, Error> {
-        let Claiming { durable, wait, without_lock, within, .. } = claiming;
+        let Claiming { durable, within, .. } = claiming;
         if let Some(within) = within.upgrade() {
             within.check()?;
         }
@@ -48,7 +48,7 @@ impl Guard {
         let mut attempt = 1;
         let lock = loop {
             create(disk, path, *durable)?;
-            match lock(disk, path, us, *wait, *without_lock) {
+            match lock(disk, path, us, claiming) {
                 // A run that is done has removed the directory meanwhile.
                 Err(Error::Io { source, .. })
                     if source.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS_TO_CREATE =>
@@ -62,14 +62,9 @@ impl Guard {
     }
 }
 
-/// Takes the lock of a directory. Waits for it at most this long.
-fn lock(
-    disk: &dyn Disk,
-    path: &Path,
-    us: &Holder,
-    wait: Duration,
-    without_lock: bool,
-) -> Result<Box<dyn Lock>, Error> {
+/// Takes the lock of a directory. Waits for it as the claim says.
+fn lock(disk: &dyn Disk, path: &Path, us: &Holder, claiming: &Claiming) -> Result<Box<dyn Lock>, Error> {
+    let (wait, without_lock) = (claiming.wait, claiming.without_lock);
     let us = us.text();
     let begun = Instant::now();
     let mut pause = BETWEEN_ATTEMPTS;
@@ -94,6 +89,10 @@ fn lock(
             let waited = begun.elapsed();
             if waited >= wait {
                 return Err(Error::InUse { path: path.to_owned(), holder: describe_holder(&holder, path) });
+            }
+            if let Some((reason, exit_code)) = claiming.until.as_ref().and_then(Until::stopped) {
+                let (path, holder) = (path.to_owned(), describe_holder(&holder, path));
+                return Err(Error::StoppedWaiting { path, holder, reason, exit_code });
             }
             if attempt == ATTEMPTS {
                 let (holder, path) = (describe_holder(&holder, path), path.display());

@@ -80,6 +80,18 @@ fn a_failed_save_for_a_stop_is_tried_again() {
 }
 
 #[test]
+fn a_halt_stands_where_the_end_returns_an_earlier_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let state = Arc::new(Mutex::new(1_u64));
+    let saver = Autosaver::start(builder::<u64>(&path, 1).open().unwrap(), Arc::clone(&state)).unwrap();
+    saver.shared.status().error = Some(gone());
+    request_halt(&path, "enough").unwrap();
+    until(|| saver.should_stop());
+    assert!(saver.finish().is_err() && path.join("halt").exists());
+}
+
+#[test]
 fn a_stop_is_heard_by_the_thread_that_holds_the_lock() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run.ckpt");
