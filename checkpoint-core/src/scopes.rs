@@ -643,7 +643,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     ///
     /// # Errors
     /// Those of `work`, [`Error::Encode`], and [`Error::ScopeNotKept`] if the last
-    /// [`keep`](Scope::keep) failed. [`Error::InvalidSetting`] if work of this name is done
+    /// [`keep`](Scope::keep) failed, or if the work enters a scope, and this one entered another
+    /// directly since it kept its variables. [`Error::InvalidSetting`] if work of this name is done
     /// already: this one would get its result.
     pub fn once<R: Checkpoint, E: From<Error>>(
         &mut self,
@@ -672,7 +673,11 @@ impl<T: Checkpoint> Scope<'_, T> {
         }
         self.scopes.known::<R>()?;
         let told = self.scopes.told;
-        let before = std::mem::replace(self.scopes.calls(), Calls::Kept);
+        let before = *self.scopes.calls();
+        // A restart would do the direct call before again, and meet a scope of this work there.
+        if before != Calls::Entered {
+            *self.scopes.calls() = Calls::Kept;
+        }
         self.scopes.frame()?.doing = name.to_owned();
         let result = catch_unwind(AssertUnwindSafe(|| work(self.scopes)));
         self.scopes.leave(self.depth);

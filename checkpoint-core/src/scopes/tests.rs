@@ -221,6 +221,31 @@ fn a_loop_that_saves_always_and_one_that_never_does_end() {
     assert!(matches!(error, Error::StoppedUnsaved { .. }), "{error}");
 }
 
+/// The scope that the work saves would be in the way of the direct call, in each restart.
+#[test]
+fn work_enters_no_scope_behind_a_direct_call() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut program = scopes.enter::<()>("main").unwrap();
+    let second = |scopes: &mut Scopes| scopes.enter::<u64>("second")?.save(&2);
+    program.enter::<u64>("first").unwrap().save(&1).unwrap();
+    let error = program.once("second", |scopes| second(scopes).map(drop)).unwrap_err();
+    assert!(
+        matches!(&error, Error::ScopeNotKept { outer, entered } if outer == "main" && entered == "second"),
+        "{error}"
+    );
+    // Work without a scope is in nobody's way.
+    assert_eq!(program.once("sum", |_| Ok::<u64, Error>(3)).unwrap(), 3);
+    drop(program);
+    drop(scopes);
+    let mut scopes = open(&path);
+    let mut program = scopes.enter::<()>("main").unwrap();
+    assert_eq!(program.enter::<u64>("first").unwrap().restored(), Some(1));
+    program.keep(&()).unwrap();
+    program.once("second", |scopes| second(scopes).map(drop)).unwrap();
+}
+
 #[test]
 fn a_forgotten_scope_takes_no_variables_of_others() {
     let directory = tempfile::tempdir().unwrap();
