@@ -789,8 +789,8 @@ pub enum Error {
         name: String,
     },
 
-    /// The program saved a scope after a scope that was told to stop was left, with its work done in
-    /// part. The last save stands, and the next run goes on from there.
+    /// The program saved a scope after a scope that was told to stop was left, with its work done
+    /// in part. The last save stands, and the next run goes on from there.
     #[error(
         "{}",
         shown!(

@@ -168,7 +168,8 @@ impl Inner {
         drop(held);
         let nothing = || Error::Encode { name: reader.name(), why: "no state was given".to_owned() };
         let copied = lent.and_then(|()| copied.unwrap_or_else(|| Err(nothing())));
-        // The copy may have waited for its lock until now. A warning about an input comes without it.
+        // The copy may have waited for its lock until now. A warning about an input comes without
+        // that lock.
         let marked = copied.and_then(|observed: Observed| {
             manifest.complete(&observed);
             stamp.mark(&mut manifest, &mut staging.outputs)
