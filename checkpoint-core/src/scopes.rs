@@ -87,6 +87,11 @@ pub struct Scopes {
     asked: u64,
     /// True if a save was made after the reason to stop was found.
     has_saved_for_stop: bool,
+    /// The number of times that the program was told to stop.
+    told: u64,
+    /// True if a function that was told to stop has returned. Nothing newer is saved then: those
+    /// around it would count its work as done.
+    is_cut_short: bool,
 }
 
 /// The facts about a type of variables.
@@ -139,6 +144,9 @@ struct Frame {
     /// True if a save that was due was left out on the way back to a scope inside.
     #[serde(skip)]
     has_passed: bool,
+    /// True if the function was told to stop.
+    #[serde(skip)]
+    is_told: bool,
 }
 
 /// The right of a function to call one with a scope of its own. A restart goes on from the
@@ -273,6 +281,7 @@ impl Scopes {
                     calls,
                     asked: 0,
                     has_passed: false,
+                    is_told: false,
                 }
             }
             Some(expected) if expected.is_of(name, &work) => self.restored.remove(0),
@@ -298,6 +307,12 @@ impl Scopes {
     /// A function that asks again, and has not called a function that saves meanwhile, gets the
     /// reason at once. Save before [`finish`](Scopes::finish) then, or it is an error.
     ///
+    /// A function that got the reason returns before its work is done. From then on nothing newer
+    /// is saved, so the next run goes on inside of that function: around it,
+    /// [`save_if_due`](Scope::save_if_due) does nothing, [`save`](Scope::save) is an error, and
+    /// work done [`once`](Scope::once) is not remembered. Only the function itself may save before
+    /// it returns.
+    ///
     /// ```
     /// # fn main() -> Result<(), checkpointed::Error> {
     /// # let directory = tempfile::tempdir().unwrap();
@@ -319,10 +334,15 @@ impl Scopes {
         let turn = self.turn;
         let asked = self.stack.frames.last_mut().map_or(&mut self.asked, |frame| &mut frame.asked);
         let has_asked = std::mem::replace(asked, turn) == turn;
-        match self.has_saved_for_stop || has_asked {
-            true => self.checkpoints.should_stop(),
-            false => None,
+        let may_tell = self.has_saved_for_stop || self.is_cut_short || has_asked;
+        if !may_tell || self.checkpoints.should_stop().is_none() {
+            return None;
         }
+        self.told = self.told.saturating_add(1);
+        if let Some(frame) = self.stack.frames.last_mut() {
+            frame.is_told = true;
+        }
+        self.checkpoints.should_stop()
     }
 
     /// Sets a number that the program counts, as [`Checkpointer::count`] does.
@@ -431,6 +451,18 @@ impl Scopes {
         Err(Error::OtherScope { outer: self.active(), entered, expected })
     }
 
+    /// Leaves all scopes inside of this many.
+    fn leave(&mut self, depth: usize) {
+        let mut left = self.stack.frames.iter().skip(depth);
+        self.is_cut_short |= left.any(|frame| frame.is_told);
+        self.stack.frames.truncate(depth);
+    }
+
+    /// Checks that a save would not count work as done that was stopped before its end.
+    fn check_whole(&self) -> Result<(), Error> {
+        if self.is_cut_short { Err(Error::ScopeStopped { name: self.active() }) } else { Ok(()) }
+    }
+
     /// True, once for each scope, on the way back to a scope inside of it. A program that does not
     /// go there would never save.
     fn may_pass(&mut self) -> bool {
@@ -463,6 +495,8 @@ impl From<Checkpointer<Stack>> for Scopes {
             turn: 1,
             asked: 0,
             has_saved_for_stop: false,
+            told: 0,
+            is_cut_short: false,
         }
     }
 }
@@ -534,9 +568,11 @@ impl<T: Checkpoint> Scope<'_, T> {
     ///
     /// # Errors
     /// Those of [`Checkpointer::save`]; [`Error::OtherScope`] if a restart did not come back to all
-    /// scopes that were active.
+    /// scopes that were active. [`Error::ScopeStopped`] if a function that was
+    /// [told to stop](Scopes::should_stop) has returned.
     pub fn save(&mut self, variables: &T) -> Result<Saved, Error> {
         self.scopes.turn += 1;
+        self.scopes.check_whole()?;
         self.scopes.check_restored()?;
         self.keep(variables)?;
         let saved = self.scopes.saved(|checkpoints, stack| checkpoints.save(stack))?;
@@ -550,14 +586,19 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// saved. On the way there, each scope may call this once without a save: all that there is to
     /// save is in that checkpoint. A reason to stop counts as saved then.
     ///
+    /// It saves nothing once a function that was [told to stop](Scopes::should_stop) has returned.
+    ///
     /// # Errors
-    /// Those of [`save`](Scope::save).
+    /// Those of [`save`](Scope::save), but for [`Error::ScopeStopped`].
     pub fn save_if_due(&mut self, variables: &T) -> Result<Decision, Error> {
         self.scopes.turn += 1;
         let why = match self.scopes.checkpoints.turn()? {
             Turn::Save(why) => why,
             Turn::Pass(decision) => return Ok(decision),
         };
+        if self.scopes.is_cut_short {
+            return Ok(Decision::NotDue);
+        }
         let is_for_stop = matches!(why, SaveReason::Stopping(_));
         if self.scopes.may_pass() {
             self.scopes.has_saved_for_stop |= is_for_stop;
@@ -576,13 +617,14 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// Leaves the scopes inside this one that were forgotten (`mem::forget`) instead of dropped:
     /// the compiler proves that they are used no more.
     fn leave_forgotten(&mut self) {
-        self.scopes.stack.frames.truncate(self.depth);
+        self.scopes.leave(self.depth);
     }
 
     /// Does some work once and remembers its result: when a restart comes back here, the result is
     /// there at once, and the work is not done again. The name tells it from other work of this
     /// scope. The result is forgotten when the scope [keeps](Scope::keep) new variables or is left:
-    /// in a loop, keep the variables of each turn before its work.
+    /// in a loop, keep the variables of each turn before its work. If the work was told to
+    /// [stop](Scopes::should_stop), its result is returned, and not remembered.
     ///
     /// ```
     /// use checkpointed::{Error, Scopes};
@@ -601,7 +643,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     ///
     /// # Errors
     /// Those of `work`, [`Error::Encode`], and [`Error::ScopeNotKept`] if the last
-    /// [`keep`](Scope::keep) failed. [`Error::InvalidSetting`] if work of this name is done
+    /// [`keep`](Scope::keep) failed, or if the work enters a scope, and this one entered another
+    /// directly since it kept its variables. [`Error::InvalidSetting`] if work of this name is done
     /// already: this one would get its result.
     pub fn once<R: Checkpoint, E: From<Error>>(
         &mut self,
@@ -629,13 +672,23 @@ impl<T: Checkpoint> Scope<'_, T> {
             return Ok(result);
         }
         self.scopes.known::<R>()?;
-        let before = std::mem::replace(self.scopes.calls(), Calls::Kept);
+        let told = self.scopes.told;
+        let before = *self.scopes.calls();
+        // A restart would do the direct call before again, and meet a scope of this work there.
+        if before != Calls::Entered {
+            *self.scopes.calls() = Calls::Kept;
+        }
         self.scopes.frame()?.doing = name.to_owned();
         let result = catch_unwind(AssertUnwindSafe(|| work(self.scopes)));
-        self.scopes.stack.frames.truncate(self.depth);
+        self.scopes.leave(self.depth);
+        // The work may have asked without a scope of its own.
+        self.scopes.is_cut_short |= self.scopes.told > told;
         self.scopes.frame()?.doing.clear();
         *self.scopes.calls() = before;
         let result = result.unwrap_or_else(|panic| resume_unwind(panic))?;
+        if self.scopes.is_cut_short {
+            return Ok(result);
+        }
         let mut bytes = Vec::new();
         let outputs = self.scopes.encode(&result, &mut bytes)?;
         let of_run = Arc::clone(self.scopes.checkpoints.outputs());
@@ -657,14 +710,14 @@ impl<T> Deref for Scope<'_, T> {
 
 impl<T> DerefMut for Scope<'_, T> {
     fn deref_mut(&mut self) -> &mut Scopes {
-        self.scopes.stack.frames.truncate(self.depth);
+        self.scopes.leave(self.depth);
         self.scopes
     }
 }
 
 impl<T> Drop for Scope<'_, T> {
     fn drop(&mut self) {
-        self.scopes.stack.frames.truncate(self.depth - 1);
+        self.scopes.leave(self.depth - 1);
     }
 }
 

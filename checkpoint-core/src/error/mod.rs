@@ -812,6 +812,22 @@ pub enum Error {
         name: String,
     },
 
+    /// The program saved a scope after a scope that was told to stop was left, with its work done
+    /// in part. The last save stands, and the next run goes on from there.
+    #[error(
+        "{}",
+        shown!(
+            "scope `{name}` was to be saved after a function that was told to stop had returned: what it returned may \
+            be half done, so the last save stands; leave all scopes without another `save` once `should_stop` gives \
+            a reason (`save_if_due` does nothing then), and call `finish`"
+        )
+    )]
+    #[non_exhaustive]
+    ScopeStopped {
+        /// The scope to save.
+        name: String,
+    },
+
     /// A step of a pipeline failed. The outputs of the steps before it are saved.
     #[error(
         "{}",

@@ -123,6 +123,15 @@ impl Counted {
 
 /// Makes sure, before a checkpoint is published, that all files have the bytes that it counts on.
 pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
+    give_all(counted, true)
+}
+
+/// Hands the bytes that a checkpoint counts on to the operating system, ahead of their sync.
+pub(crate) fn flush_all(counted: &mut [Counted]) -> Result<(), Error> {
+    give_all(counted, false)
+}
+
+fn give_all(counted: &mut [Counted], syncs: bool) -> Result<(), Error> {
     check_paths(counted)?;
     for Counted { path, value, length, since, durable, run, is_of_other } in counted {
         let run = run.upgrade();
@@ -132,7 +141,7 @@ pub(crate) fn sync_all(counted: &mut [Counted]) -> Result<(), Error> {
             return Err(Error::Output { path, counted, fault });
         }
         let Some((value, file)) = value else { continue };
-        *file = value.sync(file.as_ref().map(|file| (file, *since)), *length, *durable)?;
+        *file = value.sync(file.as_ref().map(|file| (file, *since)), *length, syncs && *durable)?;
         if let (Some(file), Some(run)) = (file, run) {
             run.note(file);
         }

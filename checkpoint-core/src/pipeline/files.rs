@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::boot;
 use super::builder::Workshop;
 use super::pattern::is_not_there;
 use super::project::as_text;
@@ -47,6 +48,9 @@ pub(super) struct Seen {
     inode: u64,
     changed: (i64, i64),
     pub(super) hash: String,
+    /// The boot of the machine in which it was remembered, where the system tells that.
+    #[serde(default)]
+    boot: Option<String>,
 }
 
 type Memory = Plain<BTreeMap<String, Seen>>;
@@ -58,6 +62,7 @@ pub(super) struct Files {
     checkpoints: Option<Checkpointer<Memory>>,
     workshop: Workshop,
     seen: BTreeMap<String, Seen>,
+    boot: Option<String>,
     /// True if it knows more than the last save.
     knows_more: bool,
     saved: Instant,
@@ -72,6 +77,7 @@ impl Files {
             checkpoints: None,
             workshop,
             seen: BTreeMap::new(),
+            boot: boot::current(),
             knows_more: false,
             saved: Instant::now(),
             most: MOST,
@@ -106,7 +112,7 @@ impl Files {
             // them.
             let mut seen = look(&file)?;
             seen.hash.clone_from(&known.hash);
-            if seen == *known && has_times_of_stores(&file) {
+            if seen.is_as(known) && has_times_of_stores(&file) && self.is_of_present(known, &file) {
                 return Ok(Look { seen, shows_changes: true });
             }
         }
@@ -118,12 +124,19 @@ impl Files {
         Ok(Look { seen, shows_changes })
     }
 
+    /// True if no power cut can have taken a change of the facts since they were taken, and left
+    /// that of the content. Such a cut ends the boot of the machine that has the file.
+    fn is_of_present(&self, known: &Seen, file: &File) -> bool {
+        known.boot == self.boot || is_on_server(file)
+    }
+
     /// Adds to what is remembered.
-    fn note(&mut self, place: String, seen: Seen) {
+    fn note(&mut self, place: String, mut seen: Seen) {
         // Such a time has no form in a checkpoint: one file would keep all from being remembered.
         if seen.modified < SystemTime::UNIX_EPOCH {
             return;
         }
+        seen.boot.clone_from(&self.boot);
         self.seen.insert(place, seen);
         self.knows_more = true;
     }
@@ -142,7 +155,9 @@ impl Files {
         // Another file, or another name of it, has other facts.
         let found = open(path).and_then(|file| look(&file)).ok().filter(|seen| seen.is_settled(now));
         let place = format!("{DURABLE}{}", as_text(path));
-        if found.is_some() && self.seen.get(&place) == found.as_ref() {
+        if let (Some(known), Some(found)) = (self.seen.get(&place), &found)
+            && found.is_as(known)
+        {
             return Ok(());
         }
         sync()?;
@@ -224,8 +239,9 @@ pub(super) struct Look {
 /// Everything but the hash, and true if any change after `now` shows in it.
 pub(super) fn look_for_good(file: &File, now: SystemTime) -> io::Result<(Seen, bool)> {
     // If a page is dirty already, a second store to it through a memory map does not change the
-    // time. After the sync no page is dirty.
-    let shows_stores = file.sync_data().is_ok() && has_times_of_stores(file);
+    // time. After the sync no page is dirty. It includes the times: a power cut must not leave this
+    // content with those of an older one.
+    let shows_stores = file.sync_all().is_ok() && has_times_of_stores(file);
     let seen = look(file)?;
     let shows_changes = shows_stores && seen.is_settled(now);
     Ok((seen, shows_changes))
@@ -263,7 +279,7 @@ pub(super) fn hash(file: &File) -> io::Result<String> {
 ///   may have the same inodes and times;
 /// - without such a time: FAT.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const SHOWING: [(&str, u64); 21] = [
+const ON_DISKS: [(&str, u64); 11] = [
     ("ext2, ext3, ext4", 0xef53),
     ("XFS", 0x5846_5342),
     ("Btrfs", 0x9123_683e),
@@ -275,6 +291,11 @@ const SHOWING: [(&str, u64); 21] = [
     ("ReiserFS", 0x5265_4973),
     ("GFS2", 0x0116_1970),
     ("OCFS2", 0x7461_636f),
+];
+
+/// Those of them that are on servers.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const ON_SERVERS: [(&str, u64); 10] = [
     ("NFS", 0x6969),
     ("SMB", 0x517b),
     ("CIFS", 0xff53_4d42),
@@ -290,15 +311,30 @@ const SHOWING: [(&str, u64); 21] = [
 /// True if any change of the file, also a store through a memory map, shows in its facts.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn has_times_of_stores(file: &File) -> bool {
-    rustix::fs::fstatfs(file).is_ok_and(|system| {
-        // The type of this field has another sign and width on each machine.
-        is_showing(u64::try_from(system.f_type & 0xffff_ffff).unwrap_or_default())
-    })
+    kind(file).is_some_and(is_showing)
+}
+
+/// The number of the kind of file system.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn kind(file: &File) -> Option<u64> {
+    // The type of this field has another sign and width on each machine.
+    rustix::fs::fstatfs(file).ok().and_then(|system| u64::try_from(system.f_type & 0xffff_ffff).ok())
+}
+
+/// True if the file is on a server, which sets its times, and goes on where this machine ends.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_on_server(file: &File) -> bool {
+    kind(file).is_some_and(|kind| ON_SERVERS.iter().any(|(_, server)| *server == kind))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_on_server(_: &File) -> bool {
+    false
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_showing(kind: u64) -> bool {
-    SHOWING.iter().any(|(_, showing)| *showing == kind)
+    ON_DISKS.iter().chain(&ON_SERVERS).any(|(_, showing)| *showing == kind)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -307,6 +343,12 @@ pub(super) fn has_times_of_stores(_: &File) -> bool {
 }
 
 impl Seen {
+    /// True if all is as it was remembered.
+    fn is_as(&self, known: &Seen) -> bool {
+        let facts = |seen: &Seen| (seen.length, seen.modified, seen.inode, seen.changed);
+        facts(self) == facts(known) && self.hash == known.hash
+    }
+
     /// The facts of the content as text: those that a change of the permissions or of a name keeps.
     pub(super) fn facts(&self) -> String {
         let (sign, since) = match self.modified.duration_since(SystemTime::UNIX_EPOCH) {
@@ -367,7 +409,7 @@ pub(super) fn look(file: &File) -> io::Result<Seen> {
     #[cfg(not(unix))]
     let (inode, changed) = (0, (0, 0));
     let modified = metadata.modified()?;
-    Ok(Seen { length: metadata.len(), modified, inode, changed, hash: String::new() })
+    Ok(Seen { length: metadata.len(), modified, inode, changed, hash: String::new(), boot: None })
 }
 
 #[cfg(test)]
@@ -384,6 +426,7 @@ mod tests {
             inode: 1,
             changed: (changed, 0),
             hash: String::new(),
+            boot: None,
         };
         assert!(seen(990, 990).is_settled(now));
         for (modified, changed) in [(990, 999), (999, 990), (2000, 990), (990, 2000)] {
@@ -438,7 +481,35 @@ mod tests {
         drop(files);
         drop(pipeline);
         let pipeline = crate::pipeline::Pipeline::open(&path).unwrap();
-        assert_eq!(pipeline.files().seen, BTreeMap::from([("new".to_owned(), new)]));
+        let files = pipeline.files();
+        assert!(files.seen.len() == 1 && new.is_as(&files.seen["new"]), "{:?}", files.seen);
+    }
+
+    /// A power cut may leave new content with the old times.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_hash_of_another_boot_is_computed_again_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, place) = (directory.path().join("p"), directory.path().join("data"));
+        let day = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400);
+        let file = file_of(directory.path(), "data", day);
+        let other = Seen { hash: "of other content".to_owned(), ..look(&file).unwrap() };
+        let open = || crate::pipeline::Pipeline::open(&path).unwrap();
+        for is_of_another in [true, false] {
+            let pipeline = open();
+            let mut files = pipeline.files();
+            if is_of_another {
+                files.boot = Some("another boot".to_owned());
+            }
+            files.note(as_text(&place), other.clone());
+            files.remember();
+            drop(files);
+            drop(pipeline);
+            let pipeline = open();
+            let known = pipeline.files().look(&place).unwrap().seen.hash == other.hash;
+            let is_known = !is_of_another && has_times_of_stores(&file);
+            assert_eq!(known, is_known || is_on_server(&file), "{is_of_another}");
+        }
     }
 
     #[test]
@@ -471,7 +542,7 @@ mod tests {
         for (name, kind) in others {
             assert!(!is_showing(kind), "{name}");
         }
-        for (name, kind) in SHOWING {
+        for (name, kind) in ON_DISKS.into_iter().chain(ON_SERVERS) {
             assert!(is_showing(kind), "{name}");
         }
         // A file of the kernel is in none of them.

@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use super::copies::Copies;
 use super::decide::record_of;
+use super::folder;
 use super::key::Record;
 use super::project::Project;
-use super::{folder, requests};
+use super::requests::{self, Requests};
 use crate::error::Error;
 use crate::run::reader::Reader;
 use crate::seal::Protection;
@@ -205,7 +206,7 @@ fn in_order_of_dependence(mut left: Vec<Found>) -> Vec<Found> {
 /// # Errors
 /// [`Error::UnknownStep`] if the directory has no such step; another error if it cannot be written.
 pub fn redo(path: impl AsRef<Path>, step: &str) -> Result<bool, Error> {
-    requests::ask(&absolute(path)?, step)
+    of_user(&absolute(path)?, |requests| requests.ask(step))
 }
 
 /// Takes back the request of [`redo`]. Returns `false` if there is none.
@@ -213,5 +214,10 @@ pub fn redo(path: impl AsRef<Path>, step: &str) -> Result<bool, Error> {
 /// # Errors
 /// An error if the directory cannot be written.
 pub fn undo_redo(path: impl AsRef<Path>, step: &str) -> Result<bool, Error> {
-    requests::withdraw(&absolute(path)?, step)
+    of_user(&absolute(path)?, |requests| requests.withdraw(step))
+}
+
+/// Changes the requests for a user, from outside of the program.
+fn of_user<R>(pipeline: &Path, change: impl FnOnce(Requests<'_>) -> R) -> R {
+    change(Requests { pipeline, disk: &RealDisk::default(), durable: true })
 }

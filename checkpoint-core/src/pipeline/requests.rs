@@ -11,6 +11,9 @@
 //! its end. So whenever a run ends, each step that still has to be run again has a request, or a
 //! step before it has one. A request for a step that the program no longer has stays, until it is
 //! withdrawn.
+//!
+//! A request is durable before anything counts on it, and its steps have an order: each creation,
+//! renaming and removal is synced at once.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -20,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use super::folder::{self, folder, name_of};
 use crate::error::Error;
+use crate::store::Disk;
 use crate::store::name::REDO as FOLDER;
 
 fn place(pipeline: &Path, step: &str) -> PathBuf {
@@ -65,46 +69,133 @@ pub(super) fn asked(pipeline: &Path) -> Result<BTreeSet<String>, Error> {
     Ok(asked)
 }
 
-/// Leaves a request for the next run. `false` if there is one already.
-pub(super) fn ask(pipeline: &Path, step: &str) -> Result<bool, Error> {
-    let known: Vec<String> = folder::steps(pipeline)?.into_keys().collect();
-    if !known.iter().any(|known| known == step) {
-        return Err(Error::UnknownStep { step: step.to_owned(), known });
-    }
-    create(pipeline, &place(pipeline, step))
+/// The requests in a pipeline, for one who changes them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Requests<'p> {
+    pub(super) pipeline: &'p Path,
+    pub(super) disk: &'p dyn Disk,
+    pub(super) durable: bool,
 }
 
-/// Leaves a request for a step that depends on one that is done. In a pipeline that is not shared
-/// no process works for the request that an earlier run took: it stands for this one too.
-pub(super) fn leave(pipeline: &Path, step: &str, is_shared: bool) -> Result<(), Error> {
-    if !is_shared && is_there(&taken(pipeline, step)) {
-        return Ok(());
+impl Requests<'_> {
+    /// Leaves a request for the next run. `false` if there is one already.
+    pub(super) fn ask(&self, step: &str) -> Result<bool, Error> {
+        let known: Vec<String> = folder::steps(self.pipeline)?.into_keys().collect();
+        if !known.iter().any(|known| known == step) {
+            return Err(Error::UnknownStep { step: step.to_owned(), known });
+        }
+        self.create(&place(self.pipeline, step))
     }
-    create(pipeline, &left(pipeline, step)).map(drop)
-}
 
-/// Takes back what a step left that this one no longer depends on.
-pub(super) fn take_back(pipeline: &Path, step: &str) -> Result<(), Error> {
-    remove(&left(pipeline, step)).map(drop)
+    /// Leaves a request for a step that depends on one that is done. In a pipeline that is not
+    /// shared no process works for the request that an earlier run took: it stands for this one
+    /// too.
+    pub(super) fn leave(&self, step: &str, is_shared: bool) -> Result<(), Error> {
+        if !is_shared && is_there(&taken(self.pipeline, step)) {
+            return Ok(());
+        }
+        self.create(&left(self.pipeline, step)).map(drop)
+    }
+
+    /// Takes back what a step left that this one no longer depends on.
+    pub(super) fn take_back(&self, step: &str) -> Result<(), Error> {
+        self.remove(&left(self.pipeline, step)).map(drop)
+    }
+
+    /// Creates the file of a request. `false` if it is there already.
+    fn create(&self, path: &Path) -> Result<bool, Error> {
+        create_folder(self.pipeline).map_err(|source| Error::writing("create", path, source))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut is_new = true;
+        match options.open(path) {
+            Ok(_) => {}
+            // The one who made it may have been killed before it was durable.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => is_new = false,
+            Err(source) => return Err(Error::writing("create", path, source)),
+        }
+        self.sync(self.pipeline)?;
+        self.sync_folder()?;
+        Ok(is_new)
+    }
+
+    /// Takes the requests for the work that begins. Later requests are others.
+    pub(super) fn take(&self, step: &str) -> Result<(), Error> {
+        for path in [place(self.pipeline, step), left(self.pipeline, step)] {
+            match fs::rename(&path, taken(self.pipeline, step)) {
+                // An earlier run took it, or the step is forced without one.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                outcome => {
+                    outcome.map_err(|source| Error::writing("rename", &path, source))?;
+                    self.sync_folder()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the request for the forced work that begins; without one, it makes one first. A run
+    /// that is killed, or that fails, has not lost it. `forget` removes for good what earlier work
+    /// left behind, if the request is new. A kill in between has the next run do so again.
+    ///
+    /// # Errors
+    /// That of `forget`: nothing is taken, and the work must not begin, because it would go on from
+    /// what is left. The result inside is whether the request could be noted and taken.
+    pub(super) fn begin(
+        &self,
+        step: &str,
+        forget: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<Result<(), Error>, Error> {
+        let mut noted = Ok(());
+        if !is_there(&taken(self.pipeline, step)) && !is_there(&place(self.pipeline, step)) {
+            noted = self.create(&left(self.pipeline, step)).map(drop);
+        }
+        if noted.is_err() || is_waiting(self.pipeline, step) {
+            forget()?;
+        }
+        Ok(noted.and_then(|()| self.take(step)))
+    }
+
+    /// Removes the request that the work fulfilled.
+    pub(super) fn done(&self, step: &str) -> Result<(), Error> {
+        self.remove(&taken(self.pipeline, step)).map(drop)
+    }
+
+    /// Takes a request back. `false` if there is none.
+    pub(super) fn withdraw(&self, step: &str) -> Result<bool, Error> {
+        let mut was_there = false;
+        for path in [place(self.pipeline, step), left(self.pipeline, step), taken(self.pipeline, step)] {
+            was_there |= self.remove(&path)?;
+        }
+        Ok(was_there)
+    }
+
+    fn remove(&self, path: &Path) -> Result<bool, Error> {
+        match fs::remove_file(path) {
+            Ok(()) => self.sync_folder().map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(Error::writing("remove", path, source)),
+        }
+    }
+
+    /// Makes the names of the requests durable.
+    fn sync_folder(&self) -> Result<(), Error> {
+        self.sync(&self.pipeline.join(FOLDER))
+    }
+
+    fn sync(&self, directory: &Path) -> Result<(), Error> {
+        if !self.durable {
+            return Ok(());
+        }
+        self.disk.sync_directory(directory).map_err(|source| Error::writing("sync", directory, source))
+    }
 }
 
 /// True if there is a request for which no work has begun.
 pub(super) fn is_waiting(pipeline: &Path, step: &str) -> bool {
     is_there(&place(pipeline, step)) || is_there(&left(pipeline, step))
-}
-
-/// Creates the file of a request. `false` if it is there already.
-fn create(pipeline: &Path, path: &Path) -> Result<bool, Error> {
-    create_folder(pipeline).map_err(|source| Error::writing("create", path, source))?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(source) => Err(Error::writing("create", path, source)),
-    }
 }
 
 /// Makes the folder of the requests. No one may write there who may not write to the pipeline.
@@ -122,67 +213,46 @@ fn create_folder(pipeline: &Path) -> io::Result<()> {
     }
 }
 
-/// Takes the requests for the work that begins. Later requests are others.
-pub(super) fn take(pipeline: &Path, step: &str) -> Result<(), Error> {
-    for path in [place(pipeline, step), left(pipeline, step)] {
-        match fs::rename(&path, taken(pipeline, step)) {
-            // An earlier run took it, or the step is forced without one.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            outcome => outcome.map_err(|source| Error::writing("rename", &path, source))?,
-        }
-    }
-    Ok(())
-}
-
-/// Takes the request for the forced work that begins; without one, it makes one first. A run that
-/// is killed, or that fails, has not lost it. `forget` removes what earlier work left behind, if
-/// the request is new. A kill in between has the next run do so again.
-///
-/// # Errors
-/// That of `forget`: nothing is taken, and the work must not begin, because it would go on from
-/// what is left. The result inside is whether the request could be noted and taken.
-pub(super) fn begin(
-    pipeline: &Path,
-    step: &str,
-    forget: impl FnOnce() -> Result<(), Error>,
-) -> Result<Result<(), Error>, Error> {
-    let mut noted = Ok(());
-    if !is_there(&taken(pipeline, step)) && !is_there(&place(pipeline, step)) {
-        noted = create(pipeline, &left(pipeline, step)).map(drop);
-    }
-    if noted.is_err() || is_waiting(pipeline, step) {
-        forget()?;
-    }
-    Ok(noted.and_then(|()| take(pipeline, step)))
-}
-
-/// Removes the request that the work fulfilled.
-pub(super) fn done(pipeline: &Path, step: &str) -> Result<(), Error> {
-    remove(&taken(pipeline, step)).map(drop)
-}
-
-/// Takes a request back. `false` if there is none.
-pub(super) fn withdraw(pipeline: &Path, step: &str) -> Result<bool, Error> {
-    let mut was_there = false;
-    for path in [place(pipeline, step), left(pipeline, step), taken(pipeline, step)] {
-        was_there |= remove(&path)?;
-    }
-    Ok(was_there)
-}
-
-fn remove(path: &Path) -> Result<bool, Error> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(Error::writing("remove", path, source)),
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::pipeline::{Outcome, Output, Pipeline};
+    use crate::store::RealDisk;
+    use crate::store::faults::{EIO, Fault, FaultyDisk};
+
+    static DISK: LazyLock<RealDisk> = LazyLock::new(RealDisk::default);
+
+    fn of(pipeline: &Path) -> Requests<'_> {
+        Requests { pipeline, disk: &*DISK, durable: true }
+    }
+
+    #[test]
+    fn a_request_is_durable_once_it_is_acknowledged() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p");
+        assert!(run(&path, || Ok(1)));
+        let disk = FaultyDisk::default();
+        let synced = |operation: &dyn Fn(Requests<'_>)| {
+            disk.plan(None);
+            operation(Requests { pipeline: &path, disk: &disk, durable: true });
+            disk.asked()
+        };
+        let (pipeline, folder) = ("sync directory p", "sync directory redo");
+        assert_eq!(synced(&|requests| assert!(requests.ask("a").unwrap())), [pipeline, folder]);
+        // The one who made it may have been killed before its sync.
+        assert_eq!(synced(&|requests| assert!(!requests.ask("a").unwrap())), [pipeline, folder]);
+        assert_eq!(synced(&|requests| requests.take("a").unwrap()), [folder]);
+        assert_eq!(synced(&|requests| requests.done("a").unwrap()), [folder]);
+        assert_eq!(synced(&|requests| requests.leave("a", true).unwrap()), [pipeline, folder]);
+        assert_eq!(synced(&|requests| assert!(requests.withdraw("a").unwrap())), [folder]);
+        disk.plan(Some((1, Fault::Error(EIO))));
+        of(&path).withdraw("a").unwrap();
+        let refused = Requests { pipeline: &path, disk: &disk, durable: true }.ask("a").unwrap_err();
+        assert!(refused.to_string().starts_with("could not sync"), "{refused}");
+    }
 
     fn run(path: &Path, work: impl FnOnce() -> Result<u64, Error>) -> bool {
         let mut is_run = false;
@@ -200,9 +270,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("p");
         assert!(run(&path, || Ok(1)));
-        assert!(ask(&path, "a").unwrap());
+        assert!(of(&path).ask("a").unwrap());
         assert!(run(&path, || {
-            assert!(ask(&path, "a").unwrap());
+            assert!(of(&path).ask("a").unwrap());
             Ok(1)
         }));
         assert!(run(&path, || Ok(1)));
@@ -214,10 +284,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("p");
         assert!(run(&path, || Ok(1)));
-        ask(&path, "a").unwrap();
+        of(&path).ask("a").unwrap();
         let failure = || Err(Error::InvalidSetting { setting: String::new(), why: "it fails" });
         assert!(run(&path, failure) && run(&path, failure));
-        assert!(withdraw(&path, "a").unwrap() && !withdraw(&path, "a").unwrap());
+        assert!(of(&path).withdraw("a").unwrap() && !of(&path).withdraw("a").unwrap());
         assert!(!run(&path, || Ok(1)));
     }
 
@@ -227,7 +297,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path();
             if is_asked {
-                assert!(create(path, &place(path, "a")).unwrap());
+                assert!(of(path).create(&place(path, "a")).unwrap());
             }
             let forgets = || {
                 let mut forgets = false;
@@ -235,22 +305,22 @@ mod tests {
                     forgets = true;
                     Ok(())
                 };
-                begin(path, "a", forget).unwrap().unwrap();
+                of(path).begin("a", forget).unwrap().unwrap();
                 forgets
             };
             let killed =
-                std::panic::catch_unwind(|| begin(path, "a", || std::panic::resume_unwind(Box::new(()))));
+                std::panic::catch_unwind(|| of(path).begin("a", || std::panic::resume_unwind(Box::new(()))));
             assert!(killed.is_err());
             let failure = || Err(Error::InvalidSetting { setting: String::new(), why: "it fails" });
-            begin(path, "a", failure).unwrap_err();
+            of(path).begin("a", failure).unwrap_err();
             assert!(forgets(), "the killed run may have forgotten nothing");
             assert!(!forgets(), "this run goes on with it");
             // A step before it ran again. In a shared pipeline the work may still go on elsewhere.
-            leave(path, "a", false).unwrap();
+            of(path).leave("a", false).unwrap();
             assert!(!forgets());
-            leave(path, "a", true).unwrap();
+            of(path).leave("a", true).unwrap();
             assert!(forgets() && !forgets());
-            done(path, "a").unwrap();
+            of(path).done("a").unwrap();
             assert!(asked(path).unwrap().is_empty());
         }
     }
@@ -321,7 +391,7 @@ mod tests {
                 let open = || Pipeline::builder(&path).shared(is_shared).open().unwrap();
                 assert_eq!(run_row(&open(), steps, ""), steps);
                 if !by_command {
-                    ask(&path, "first").unwrap();
+                    of(&path).ask("first").unwrap();
                 }
                 let pipeline = if by_command { open().force("first") } else { open() };
                 assert_eq!(run_row(&pipeline, steps, steps[failing]), &steps[..=failing]);
@@ -339,7 +409,7 @@ mod tests {
         let path = directory.path().join("p");
         let run = |steps: &[&'static str]| run_row(&Pipeline::open(&path).unwrap(), steps, "");
         assert_eq!(run(&ROW), ROW);
-        ask(&path, "first").unwrap();
+        of(&path).ask("first").unwrap();
         assert_eq!(run(&ROW[..1]), ["first"]);
         assert_eq!(run(&ROW[..2]), ["second"]);
         assert_eq!(run(&ROW), ["third"]);
@@ -360,7 +430,7 @@ mod tests {
             pipeline.reports().iter().filter(|report| report.outcome == Outcome::Ran).count()
         };
         assert_eq!([run(true), run(false)], [2, 1]);
-        ask(&path, "first").unwrap();
+        of(&path).ask("first").unwrap();
         assert_eq!([run(false), run(false)], [1, 0]);
         assert!(asked(&path).unwrap().is_empty());
     }
@@ -374,7 +444,7 @@ mod tests {
         run(&path, || Ok(1));
         // A user may have opened the pipeline to all.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
-        ask(&path, "a").unwrap();
+        of(&path).ask("a").unwrap();
         let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(place(&path, "a")), 0o600);
         assert_eq!(mode(path.join(FOLDER)) & 0o002, 0);

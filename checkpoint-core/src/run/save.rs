@@ -177,7 +177,6 @@ fn write(
     let generation = manifest.generation;
     let watcher = &context.watcher;
     let metrics = writer.retention().metrics(&manifest);
-    let is_doubtful = stamp::is_marked(&manifest);
     let mut draft = writer.begin(generation)?;
     let path = draft.path().to_owned();
     let can_be_opened = draft.can_be_opened();
@@ -194,6 +193,7 @@ fn write(
         Err(Failure::Write(error)) => return Err(failed(error)),
         Err(Failure::Encode(error)) => return Err(error),
     };
+    let is_doubtful = stamp::is_marked(&manifest);
     container.finish(rest, manifest).map_err(failed)?;
     let bytes = seal.finish().map_err(failed)?.written;
     // This comes before the file has its name: no generation must count on bytes that a power cut

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::container::{Manifest, Metadata, MetadataValue};
 use crate::error::Error;
+use crate::outputs::{self, Counted};
 
 /// The name of the mark in the metadata of a generation; its value names the inputs.
 const INPUTS_CHANGED: &str = "inputs that changed while the state was computed";
@@ -31,7 +32,7 @@ pub(crate) fn is_marked(manifest: &Manifest) -> bool {
     mark_of(manifest).is_some()
 }
 
-/// Looks at the inputs of a state just before it is saved, and marks the save where they changed.
+/// Looks at the inputs of a state once its bytes are taken, and marks the save where they changed.
 /// Notes the loads.
 #[derive(Clone, Default)]
 pub(crate) struct Stamp {
@@ -104,20 +105,32 @@ impl Stamp {
         notes.written.extend(written.unwrap_or_default());
     }
 
-    /// Adds the mark and the notes to the metadata of a save.
+    /// Checks the metadata that the program gives to a save.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] if the metadata of the program has an entry of such a name: its
-    /// checkpoint would not be loaded, or be taken for another.
-    pub(crate) fn mark(&self, mut metadata: Metadata) -> Result<Metadata, Error> {
+    /// [`Error::InvalidSetting`] if it has an entry with a name of a mark or a note: its checkpoint
+    /// would not be loaded, or be taken for another.
+    pub(crate) fn check(metadata: &Metadata) -> Result<(), Error> {
         let taken = [INPUTS_CHANGED, INPUTS_WRITTEN, PRODUCED];
-        if let Some(name) = taken.into_iter().find(|name| metadata.get(name).is_some()) {
-            return Err(Error::InvalidSetting {
+        match taken.into_iter().find(|name| metadata.get(name).is_some()) {
+            Some(name) => Err(Error::InvalidSetting {
                 setting: format!("the metadata entry {name:?}"),
                 why: "the library marks checkpoints of pipelines by this name: choose another",
-            });
+            }),
+            None => Ok(()),
         }
-        let Some(look) = &self.look else { return Ok(metadata) };
+    }
+
+    /// Adds the mark and the notes to a save whose state is encoded, with these outputs. What was
+    /// changed while the save waited for the state, or encoded it, counts. The files have the bytes
+    /// of the outputs before the look.
+    ///
+    /// # Errors
+    /// That of an output.
+    pub(crate) fn mark(&self, manifest: &mut Manifest, counted: &mut [Counted]) -> Result<(), Error> {
+        let Some(look) = &self.look else { return Ok(()) };
+        outputs::flush_all(counted)?;
+        let mut metadata = std::mem::take(&mut manifest.metadata);
         let Notes { changed, mut written, produced } = look();
         // What the state was computed from before it was loaded counts, too.
         written.extend(self.earlier.notes().written);
@@ -128,7 +141,8 @@ impl Stamp {
         if !written.is_empty() {
             metadata = metadata.with(INPUTS_WRITTEN, serde_json::to_string(&written).unwrap_or_default());
         }
-        Ok(if produced.is_empty() { metadata } else { metadata.with(PRODUCED, produced) })
+        manifest.metadata = if produced.is_empty() { metadata } else { metadata.with(PRODUCED, produced) };
+        Ok(())
     }
 }
 

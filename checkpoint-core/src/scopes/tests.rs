@@ -65,6 +65,140 @@ fn nested_loops_that_ask_are_told_after_a_save() {
     assert_eq!(outer.enter::<u64>("inner").unwrap().restored(), Some(done.1));
 }
 
+/// Adds 1 three times for each turn of the outer loop. The request to stop comes after `until` of
+/// these additions.
+fn add_nested(path: &Path, until: u64, saves_always: bool) -> Result<(u64, Finished), Error> {
+    fn inner(scopes: &mut Scopes, left: &mut u64) -> Result<u64, Error> {
+        let mut scope = scopes.enter::<u64>("inner")?;
+        let mut sum = scope.restored().unwrap_or(0);
+        while sum < 3 && scope.should_stop().is_none() {
+            sum += 1;
+            *left = left.wrapping_sub(1);
+            if *left == 0 {
+                scope.checkpoints.stop(StopReason::Signal(Signal::TERM));
+            }
+            scope.save_if_due(&sum)?;
+        }
+        Ok(sum)
+    }
+    let (mut scopes, mut left) = (open(path), until);
+    let mut outer = scopes.enter::<(u64, u64)>("outer")?;
+    let (mut i, mut sum) = outer.restored().unwrap_or((0, 0));
+    while i < 3 && outer.should_stop().is_none() {
+        outer.keep(&(i, sum))?;
+        sum += inner(&mut outer, &mut left)?;
+        i += 1;
+        if saves_always {
+            outer.save(&(i, sum))?;
+        } else {
+            outer.save_if_due(&(i, sum))?;
+        }
+    }
+    drop(outer);
+    Ok((sum, scopes.finish()?))
+}
+
+#[test]
+fn an_outer_save_does_not_count_stopped_work_as_done() {
+    for until in 1..=9 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run.ckpt");
+        let (_, stopped) = add_nested(&path, until, false).unwrap();
+        assert!(stopped.stopped.is_some(), "{until}");
+        let (sum, finished) = add_nested(&path, u64::MAX, false).unwrap();
+        assert_eq!((sum, finished.stopped), (9, None), "{until}");
+    }
+}
+
+#[test]
+fn a_save_around_stopped_work_is_an_error_and_costs_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let error = add_nested(&path, 5, true).unwrap_err();
+    assert!(matches!(&error, Error::ScopeStopped { name } if name == "outer"), "{error}");
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<(u64, u64)>("outer").unwrap();
+    assert_eq!(outer.restored(), Some((1, 3)));
+    assert_eq!(outer.enter::<u64>("inner").unwrap().restored(), Some(2));
+    drop(outer);
+    drop(scopes);
+    assert_eq!(add_nested(&path, u64::MAX, true).unwrap().0, 9);
+}
+
+/// With a scope of its own, or with a loop in the work itself.
+#[test]
+fn stopped_work_is_not_remembered_as_done_once() {
+    let count = |scopes: &mut Scopes, stops: bool| -> Result<u64, Error> {
+        let mut scope = scopes.enter::<u64>("count")?;
+        let mut count = scope.restored().unwrap_or(0);
+        while count < 4 {
+            count += 1;
+            if stops && count == 2 {
+                scope.checkpoints.stop(StopReason::Signal(Signal::TERM));
+            }
+            scope.save_if_due(&count)?;
+            if scope.should_stop().is_some() {
+                break;
+            }
+        }
+        Ok(count)
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let run = |stops: bool| {
+        let mut scopes = open(&path);
+        let mut program = scopes.enter::<()>("main").unwrap();
+        let a = program.once("a", |scopes| count(scopes, stops)).unwrap();
+        let b = program.once("b", |scopes| count(scopes, false)).unwrap();
+        drop(program);
+        (a, b, scopes.finish().unwrap().stopped.is_some())
+    };
+    assert_eq!(run(true), (2, 1, true));
+    assert_eq!(run(false), (4, 4, false));
+
+    let mut scopes = open(&path);
+    let mut program = scopes.enter::<()>("main").unwrap();
+    program.save(&()).unwrap();
+    program.checkpoints.stop(StopReason::Signal(Signal::TERM));
+    let half = program.once("half", |scopes| {
+        while scopes.should_stop().is_none() {}
+        Ok::<u64, Error>(1)
+    });
+    assert_eq!(half.unwrap(), 1);
+    let mut after = program.enter::<u64>("after").unwrap();
+    assert_eq!(after.save_if_due(&1).unwrap(), Decision::NotDue);
+    assert!(matches!(after.save(&1).unwrap_err(), Error::ScopeStopped { .. }));
+    drop(after);
+    drop(program);
+    drop(scopes);
+    let mut scopes = open(&path);
+    let mut program = scopes.enter::<()>("main").unwrap();
+    assert_eq!(program.once("half", |_| Ok::<u64, Error>(2)).unwrap(), 2);
+}
+
+#[test]
+fn a_function_may_save_after_it_was_told_to_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    outer.keep(&7).unwrap();
+    let mut inner = outer.enter::<u64>("inner").unwrap();
+    inner.checkpoints.stop(StopReason::Signal(Signal::TERM));
+    let mut count = 0;
+    while inner.should_stop().is_none() {
+        count += 1;
+    }
+    inner.save(&count).unwrap();
+    drop(inner);
+    drop(outer);
+    assert!(scopes.finish().unwrap().stopped.is_some());
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    assert_eq!(outer.restored(), Some(7));
+    assert_eq!(outer.enter::<u64>("inner").unwrap().restored(), Some(count));
+}
+
 #[test]
 fn a_loop_that_saves_always_and_one_that_never_does_end() {
     let directory = tempfile::tempdir().unwrap();
@@ -88,6 +222,31 @@ fn a_loop_that_saves_always_and_one_that_never_does_end() {
     drop(scope);
     let error = scopes.finish().unwrap_err();
     assert!(matches!(error, Error::StoppedUnsaved { .. }), "{error}");
+}
+
+/// The scope that the work saves would be in the way of the direct call, in each restart.
+#[test]
+fn work_enters_no_scope_behind_a_direct_call() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut program = scopes.enter::<()>("main").unwrap();
+    let second = |scopes: &mut Scopes| scopes.enter::<u64>("second")?.save(&2);
+    program.enter::<u64>("first").unwrap().save(&1).unwrap();
+    let error = program.once("second", |scopes| second(scopes).map(drop)).unwrap_err();
+    assert!(
+        matches!(&error, Error::ScopeNotKept { outer, entered } if outer == "main" && entered == "second"),
+        "{error}"
+    );
+    // Work without a scope is in nobody's way.
+    assert_eq!(program.once("sum", |_| Ok::<u64, Error>(3)).unwrap(), 3);
+    drop(program);
+    drop(scopes);
+    let mut scopes = open(&path);
+    let mut program = scopes.enter::<()>("main").unwrap();
+    assert_eq!(program.enter::<u64>("first").unwrap().restored(), Some(1));
+    program.keep(&()).unwrap();
+    program.once("second", |scopes| second(scopes).map(drop)).unwrap();
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::error::Error as StdError;
 use std::fs;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,6 +15,7 @@ use crate::base::text::plain;
 use crate::base::warnings::warn;
 use crate::container::Metadata;
 use crate::error::Error;
+use crate::pipeline::boot;
 use crate::pipeline::builder::Workshop;
 use crate::pipeline::commands::InStep;
 use crate::pipeline::decide::{Kept, RECORD, Version};
@@ -26,8 +26,8 @@ use crate::pipeline::key::{Key, ProducedFile, Record};
 use crate::pipeline::output::{self, Output};
 use crate::pipeline::produced::{self, Before, Refused, Saved, collect};
 use crate::pipeline::report::{Outcome, Reason, StepEvent, StepReport};
+use crate::pipeline::requests::Requests;
 use crate::pipeline::users::Users;
-use crate::pipeline::{boot, requests};
 use crate::run::checkpointer::Checkpointer;
 use crate::run::stamp::Earlier;
 use crate::state::Checkpoint;
@@ -270,11 +270,11 @@ impl Step<'_> {
     fn take_request(&self) -> Result<(), Error> {
         let _warnings = self.pipeline.workshop.options.warnings.enter();
         if !self.pipeline.book().marks.is_forced(&self.name) {
-            self.settle_request(requests::take);
+            self.settle_request(|requests, step| requests.take(step));
             return Ok(());
         }
-        let forget = || remove_progress(&self.pipeline.workshop, &self.name, |_| true);
-        if let Err(error) = requests::begin(self.pipeline.path(), &self.name, forget)? {
+        let forget = || self.forget_progress();
+        if let Err(error) = self.requests().begin(&self.name, forget)? {
             warn(format!(
                 "step {} is forced, and that cannot be noted: if this run ends before it is done, the next run may \
                  reuse it: {error}",
@@ -288,7 +288,7 @@ impl Step<'_> {
     /// depend on it: a run that ends in between has lost none.
     fn fulfil_request(&self) {
         if self.leave_requests() {
-            self.settle_request(requests::done);
+            self.settle_request(|requests, step| requests.done(step));
         }
     }
 
@@ -313,7 +313,7 @@ impl Step<'_> {
             book.left.entry(step.clone()).or_default().insert(self.name.clone());
             drop(book);
             let is_shared = self.pipeline.workshop.shared;
-            if let Err(error) = requests::leave(self.pipeline.path(), step, is_shared) {
+            if let Err(error) = self.requests().leave(step, is_shared) {
                 warn(format!(
                     "step {step}, which depends on step {}, cannot be noted: if this run ends before it is \
                      done, the next run may reuse it: {error}",
@@ -331,7 +331,7 @@ impl Step<'_> {
         let by = self.pipeline.book().left.get(&self.name).cloned();
         let is_moot = by.is_some_and(|by| !by.iter().any(|step| self.key.inputs.contains_key(step)));
         if is_moot && !self.pipeline.workshop.shared && !self.pipeline.commands.redo.contains(&self.name) {
-            self.settle_request(requests::take_back);
+            self.settle_request(|requests, step| requests.take_back(step));
         }
     }
 
@@ -342,9 +342,26 @@ impl Step<'_> {
         is_left || self.pipeline.commands.redo.contains(&self.name)
     }
 
-    fn settle_request(&self, settle: impl FnOnce(&Path, &str) -> Result<(), Error>) {
+    fn requests(&self) -> Requests<'_> {
+        let Workshop { path, disk, options, .. } = &self.pipeline.workshop;
+        Requests { pipeline: path, disk: &**disk, durable: options.durable }
+    }
+
+    /// Removes all progress of the step, before the request of the work that must not go on from it
+    /// is taken: after a power cut no such progress is there again.
+    fn forget_progress(&self) -> Result<(), Error> {
+        let workshop = &self.pipeline.workshop;
+        remove_progress(workshop, &self.name, |_| true)?;
+        let path = workshop.path.join(name::PROGRESS);
+        if !workshop.options.durable || !path.exists() {
+            return Ok(());
+        }
+        workshop.disk.sync_directory(&path).map_err(|source| Error::writing("sync", &path, source))
+    }
+
+    fn settle_request(&self, settle: impl FnOnce(&Requests<'_>, &str) -> Result<(), Error>) {
         if self.is_asked()
-            && let Err(error) = settle(self.pipeline.path(), &self.name)
+            && let Err(error) = settle(&self.requests(), &self.name)
         {
             warn(format!("step {} will be run again by the next run too: {error}", self.name));
         }

@@ -131,7 +131,8 @@ impl Inner {
         let mut begun = Instant::now();
         let mut manifest = self.started(reason, metadata)?;
         let generation = manifest.generation;
-        let (reader, outputs, staging) = (&self.reader, &self.outputs, self.saver.staging()?);
+        let (reader, outputs, stamp) = (&self.reader, &self.outputs, &self.stamp);
+        let staging = self.saver.staging()?;
         let mut copied = None;
         let mut panic = None;
         // The state may be behind a lock, which a callback may want.
@@ -167,11 +168,14 @@ impl Inner {
         drop(held);
         let nothing = || Error::Encode { name: reader.name(), why: "no state was given".to_owned() };
         let copied = lent.and_then(|()| copied.unwrap_or_else(|| Err(nothing())));
-        let begin = |observed: Observed| {
+        // The copy may have waited for its lock until now. A warning about an input comes without
+        // that lock.
+        let marked = copied.and_then(|observed: Observed| {
             manifest.complete(&observed);
-            self.saver.begin(manifest, begun, reason.clone(), waits.holds_thread())
-        };
-        match copied.and_then(begin) {
+            stamp.mark(&mut manifest, &mut staging.outputs)
+        });
+        let begin = |()| self.saver.begin(manifest, begun, reason.clone(), waits.holds_thread());
+        match marked.and_then(begin) {
             Ok(stall) => Ok(SaveStarted { generation, stall }),
             Err(error) => {
                 self.outputs.abandon();

@@ -128,7 +128,8 @@ impl<T: Checkpoint + Sync> Checkpointer<T> {
         let manifest = self.inner.started(reason, metadata)?;
         let generation = manifest.generation;
         let context = self.inner.saver.run.save_context();
-        let (reader, outputs, buffer) = (&self.inner.reader, &self.inner.outputs, &mut self.inner.buffer);
+        let (reader, outputs, stamp) = (&self.inner.reader, &self.inner.outputs, &self.inner.stamp);
+        let buffer = &mut self.inner.buffer;
         let (writer, net) = self.inner.saver.writer_and_net()?;
         let order = Order { manifest, begun, stall: None };
         // Code of the state runs in there.
@@ -136,7 +137,7 @@ impl<T: Checkpoint + Sync> Checkpointer<T> {
             let _warnings = context.warnings.enter();
             let save = || {
                 save::save(writer, net, order.clone(), &context, buffer, &mut |output, buffer, manifest| {
-                    fill((reader, outputs), &mut encoder(state), output, buffer, manifest)
+                    fill((reader, outputs, stamp), &mut encoder(state), output, buffer, manifest)
                 })
             };
             catch_unwind(AssertUnwindSafe(save))

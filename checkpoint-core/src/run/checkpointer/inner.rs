@@ -243,8 +243,9 @@ impl Inner {
     /// Takes the number of the next generation, reports that its save has begun, and returns its
     /// manifest.
     pub(super) fn started(&mut self, reason: &SaveReason, metadata: Metadata) -> Result<Manifest, Error> {
+        let metadata = self.saver.run.counted(metadata);
+        Stamp::check(&metadata)?;
         let generation = self.saver.writer()?.next()?;
-        let metadata = self.stamp.mark(self.saver.run.counted(metadata))?;
         self.saver.run.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
         Ok(self.reader.new_manifest(generation, metadata))
     }
@@ -264,12 +265,12 @@ impl Inner {
         let manifest = self.started(reason, metadata)?;
         let generation = manifest.generation;
         let context = self.saver.run.save_context();
-        let (reader, outputs, buffer) = (&self.reader, &self.outputs, &mut self.buffer);
+        let (reader, outputs, stamp, buffer) = (&self.reader, &self.outputs, &self.stamp, &mut self.buffer);
         let (writer, net) = self.saver.writer_and_net()?;
         let order = Order { manifest, begun, stall: None };
         let save = || {
             save::save(writer, net, order, &context, buffer, &mut |output, buffer, manifest| {
-                fill((reader, outputs), encode, output, buffer, manifest)
+                fill((reader, outputs, stamp), encode, output, buffer, manifest)
             })
         };
         // The state's own code runs in there. Its panic is recorded, and resumed.
@@ -380,18 +381,22 @@ impl Inner {
 
 /// Writes the parts of a state, and completes the manifest. Returns the outputs in the state.
 pub(super) fn fill(
-    (reader, outputs): (&Reader, &Arc<OfRun>),
+    (reader, outputs, stamp): (&Reader, &Arc<OfRun>, &Stamp),
     encode: &mut Encode<'_>,
     output: &mut Output<'_, '_>,
     buffer: &mut Vec<u8>,
     manifest: &mut Manifest,
 ) -> Result<Vec<Counted>, Failure> {
     buffer.clear();
-    let (encoded, counted) = outputs::saving(outputs, || encode(reader.forms(), buffer, output));
+    let (encoded, mut counted) = outputs::saving(outputs, || encode(reader.forms(), buffer, output));
     let observed = encoded.map_err(|failure| {
         outputs.abandon();
         Failure::of_encoding(failure, reader.path(), || reader.name())
     })?;
     manifest.complete(&observed);
+    stamp.mark(manifest, &mut counted).map_err(|error| {
+        outputs.abandon();
+        Failure::Encode(error)
+    })?;
     Ok(counted)
 }

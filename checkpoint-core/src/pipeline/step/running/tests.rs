@@ -1,9 +1,10 @@
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::mpsc;
 
 use super::*;
+use crate::Appended;
 use crate::outcome::EXIT_HALTED;
 use crate::pipeline::Pipeline;
 use crate::stop::request_halt;
@@ -98,6 +99,41 @@ fn no_work_changes_files_that_older_progress_counts_on() {
     fs::rename(&elsewhere, &progress).unwrap();
     run(2, false).unwrap();
     assert_eq!(fs::read_dir(&progress).unwrap().count(), 0);
+}
+
+/// The bytes wait in memory until the save that counts on them.
+#[test]
+fn a_step_goes_on_with_rows_that_one_save_counted() {
+    for in_background in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, rows) = (directory.path().join("p"), directory.path().join("rows.csv"));
+        let run = |is_done: bool| {
+            let pipeline = Pipeline::open(&path).unwrap();
+            let ran = pipeline.step("list").produces(&rows).run(|context| {
+                let mut checkpoints = context.checkpointer::<Appended>()?;
+                let mut list = checkpoints.load_or_else(|| Appended::at(&rows))?;
+                if list.is_empty() {
+                    list.write_all(b"one\ntwo\nthree\n")?;
+                    if in_background {
+                        checkpoints.save_in_background(&list)?;
+                        checkpoints.wait()?;
+                    } else {
+                        checkpoints.save(&list)?;
+                    }
+                }
+                if is_done {
+                    Ok(())
+                } else {
+                    Err(Box::<dyn StdError + Send + Sync>::from(context.not_done()))
+                }
+            });
+            ran.map(|_| pipeline.reports()[0].outcome)
+        };
+        assert!(matches!(run(false).unwrap_err(), Error::StepStopped { .. }));
+        assert_eq!(run(true).unwrap(), Outcome::Ran, "{in_background}");
+        assert_eq!(fs::read_to_string(&rows).unwrap(), "one\ntwo\nthree\n");
+        assert_eq!(run(true).unwrap(), Outcome::Reused, "{in_background}");
+    }
 }
 
 fn shared(path: &Path) -> Pipeline {

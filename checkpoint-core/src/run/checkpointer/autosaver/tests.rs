@@ -6,7 +6,9 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::*;
+use crate::reports::Progress;
 use crate::run::checkpointer::background::Waits;
+use crate::run::stamp::{Notes, Stamp, is_marked};
 use crate::stop::request_halt;
 use crate::{Builder, CheckpointReader, Plain, Schedule};
 
@@ -31,6 +33,42 @@ fn every(milliseconds: u64) -> Schedule {
 
 fn builder<T: Checkpoint>(path: &Path, milliseconds: u64) -> Builder<T> {
     Checkpointer::builder(path).schedule(every(milliseconds))
+}
+
+/// The worker has the lock when the save begins, and reads the new input before it gives it back.
+#[test]
+fn an_input_that_changed_while_a_save_waited_marks_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let changed = Arc::new(AtomicBool::new(false));
+    let look = {
+        let changed = Arc::clone(&changed);
+        move || {
+            let names = changed.load(Ordering::SeqCst).then(|| "data.csv".to_owned());
+            Notes { changed: names.into_iter().collect(), ..Notes::default() }
+        }
+    };
+    let (begun, begins) = channel();
+    let builder = Checkpointer::<u64>::builder(&path).stamped(Stamp::new(look, &Arc::default()));
+    let builder = builder.on_progress(move |progress| {
+        if matches!(progress, Progress::Started { .. }) {
+            let _ = begun.send(());
+        }
+    });
+    let (mut checkpoints, state) = (builder.open().unwrap(), Mutex::new(1));
+    let held = state.lock().unwrap();
+    std::thread::scope(|scope| {
+        let saving = scope.spawn(|| checkpoints.begin_locked(&SaveReason::Asked, &state));
+        begins.recv_timeout(LONG).unwrap();
+        changed.store(true, Ordering::SeqCst);
+        drop(held);
+        saving.join().unwrap().unwrap();
+    });
+    changed.store(false, Ordering::SeqCst);
+    let saved = checkpoints.wait().unwrap().unwrap();
+    assert!(is_marked(&checkpoints.manifest(saved.generation).unwrap()));
+    let saved = checkpoints.save(&2).unwrap();
+    assert!(!is_marked(&checkpoints.manifest(saved.generation).unwrap()));
 }
 
 #[test]
