@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use checkpointed::evolution::DifferenceKind;
 use checkpointed::inspect::{self, Found, Node, Value};
-use checkpointed::{Checkpoint, CheckpointReader, Checkpointer, Error, Protection, checkpointed};
+use checkpointed::{
+    Checkpoint, CheckpointReader, Checkpointer, Error, ExpectedSchema, Protection, checkpointed,
+};
 
 #[checkpointed]
 #[derive(Clone, Debug, PartialEq)]
@@ -447,4 +449,37 @@ fn the_whole_of_a_migrated_list_is_loaded_as_a_field() {
     let (_parent, path) = saved(&Feet(vec![4.0, 8.0]));
     let mut reader = CheckpointReader::<Samples>::open(&path).unwrap();
     assert_eq!(reader.load_field::<Samples>("").unwrap().unwrap().0, [1.0, 2.0]);
+}
+
+#[test]
+fn a_state_that_was_named_group_loads_under_another_name() {
+    #[checkpointed]
+    struct Group {
+        name: String,
+        members: Vec<u64>,
+    }
+    #[checkpointed(was_type = "Group")]
+    #[derive(Debug, Default, PartialEq)]
+    struct Team {
+        name: String,
+        members: Vec<u64>,
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let group = Group { name: "a".to_owned(), members: vec![1, 2] };
+    Checkpointer::open(path).unwrap().save(&group).unwrap();
+    let team = || Team { name: "a".to_owned(), members: vec![1, 2] };
+    let file = inspect::File::open_generation(path, 1, &Protection::new()).unwrap();
+    let check = inspect::check(&file, &ExpectedSchema::of::<Team>());
+    assert!(!check.is_refused(), "{check:?}");
+    let fields = CheckpointReader::<()>::open(path).unwrap();
+    assert_eq!(fields.load_field::<Vec<u64>>("members").unwrap(), Some(vec![1, 2]));
+    let mut matched = Team::default();
+    CheckpointReader::<Team>::open(path).unwrap().load_matching(&mut matched).unwrap().unwrap();
+    assert_eq!(matched, team());
+    let mut checkpoints = Checkpointer::<Team>::open(path).unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(team()));
+    checkpoints.save(&team()).unwrap();
+    checkpoints.rewind(1).unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(team()));
 }

@@ -253,6 +253,182 @@ fn another_set_of_keys_is_read_back() {
     only_the_first_is_saved(&values.map(|value| AsJson { value }));
 }
 
+/// Saves the values one after the other. Only the last one has a form that does not load.
+fn only_the_last_is_refused<S: Checkpoint + Clone + Debug + PartialEq>(values: &[S]) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<S>::open(directory.path()).unwrap();
+    let (last, before) = values.split_last().unwrap();
+    for value in before {
+        checkpoints.save(value).unwrap();
+    }
+    refused(checkpoints.save(last));
+    refused(checkpoints.save(last));
+    assert_eq!(checkpoints.load().unwrap().as_ref(), before.last());
+}
+
+fn only_the_last_is_refused_in_both<V>(values: &[V])
+where
+    V: Clone + Debug + PartialEq + Serialize + serde::de::DeserializeOwned + 'static,
+{
+    let each = || values.iter().cloned();
+    only_the_last_is_refused(&each().map(|value| InCbor { value }).collect::<Vec<_>>());
+    only_the_last_is_refused(&each().map(|value| AsJson { value }).collect::<Vec<_>>());
+}
+
+#[test]
+fn another_set_of_fields_is_read_back() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Rule {
+        ByTime { seconds: u64 },
+        BySize { bytes: u64 },
+        Either { seconds: u64, bytes: u64 },
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Inner {
+        Rule(Rule),
+    }
+    let rules =
+        [Rule::ByTime { seconds: 1 }, Rule::BySize { bytes: 2 }, Rule::Either { seconds: 1, bytes: 2 }];
+    only_the_last_is_refused_in_both(&rules);
+    only_the_last_is_refused_in_both(&rules.map(Inner::Rule));
+}
+
+#[test]
+fn another_member_or_number_of_them_is_read_back() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Sample {
+        Timed(f64, u64),
+        Counted(u64, u64),
+    }
+    only_the_last_is_refused_in_both(&[Sample::Timed(0.5, 3), Sample::Counted(2, 3)]);
+    let within = |sample| ((1.5, 2), [sample]);
+    only_the_last_is_refused_in_both(&[Sample::Timed(0.5, 3), Sample::Counted(2, 3)].map(within));
+
+    /// Takes the first two members of three.
+    #[derive(Clone, Debug, PartialEq, Serialize)]
+    #[serde(untagged)]
+    enum Point {
+        Flat(f64, f64),
+        Solid(f64, f64, f64),
+    }
+    impl<'de> Deserialize<'de> for Point {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Point, D::Error> {
+            let members = Vec::<f64>::deserialize(deserializer)?;
+            let member = |number: usize| members.get(number).copied().unwrap_or_default();
+            Ok(Point::Flat(member(0), member(1)))
+        }
+    }
+    only_the_last_is_refused_in_both(&[Point::Flat(0.5, 1.5), Point::Solid(0.5, 1.5, 2.5)]);
+}
+
+#[test]
+fn long_tuples_have_few_forms() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Wide {
+        Table(Box<[[[Option<bool>; 30]; 30]; 30]>),
+    }
+    #[checkpointed]
+    #[derive(Clone, Debug, PartialEq)]
+    struct Both {
+        #[serde(with = "checkpointed::self_describing")]
+        before: Wide,
+        #[serde(with = "checkpointed::self_describing")]
+        behind: Phase,
+    }
+    // The forms of the table leave room for those behind it.
+    let both = |behind| Both { before: Wide::Table(Box::new([[[Some(true); 30]; 30]; 30])), behind };
+    only_the_last_is_refused(&[both(Phase::Idle), both(Phase::Sum { total: 1 })]);
+}
+
+#[test]
+fn an_integer_of_another_sign_or_size_is_read_back() {
+    /// A number that its visitor takes only as it comes in these methods.
+    macro_rules! by_hand {
+        ($type:ident: $serialize:ident($number:ty) $deserialize:ident $($visit:ident($visited:ty))+) => {
+            #[derive(Clone, Debug, PartialEq)]
+            struct $type($number);
+
+            impl Serialize for $type {
+                fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                    serializer.$serialize(self.0)
+                }
+            }
+
+            impl<'de> Deserialize<'de> for $type {
+                fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
+                    struct Visitor;
+                    impl serde::de::Visitor<'_> for Visitor {
+                        type Value = $type;
+                        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                            formatter.write_str("a number")
+                        }
+                        $(fn $visit<E: serde::de::Error>(self, number: $visited) -> Result<$type, E> {
+                            <$number>::try_from(number).map($type).map_err(E::custom)
+                        })+
+                    }
+                    deserializer.$deserialize(Visitor)
+                }
+            }
+        };
+    }
+    by_hand!(Signed: serialize_i64(i64) deserialize_any visit_i64(i64));
+    by_hand!(Unsigned: serialize_i64(i64) deserialize_any visit_u64(u64));
+    by_hand!(Mixed: serialize_u64(u64) deserialize_i64 visit_i64(i64) visit_u64(u64));
+    by_hand!(Wide: serialize_u128(u128) deserialize_any visit_u64(u64));
+    by_hand!(Low: serialize_i128(i128) deserialize_any visit_i64(i64));
+    only_the_last_is_refused_in_both(&[Signed(-1), Signed(i64::MIN), Signed(5)]);
+    only_the_last_is_refused_in_both(&[Unsigned(5), Unsigned(i64::MAX), Unsigned(-1)]);
+    only_the_last_is_refused(&[Mixed(1), Mixed(u64::MAX)].map(|value| InCbor { value }));
+    only_the_last_is_refused_in_both(&[Wide(1), Wide(u64::MAX.into()), Wide(1 << 64)]);
+    only_the_last_is_refused_in_both(&[Low(-1), Low(i64::MIN.into()), Low(i128::from(i64::MIN) - 1)]);
+
+    by_hand!(InText: serialize_i64(i64) deserialize_i64 visit_i64(i64));
+    only_the_last_is_refused(&[InText(-1), InText(5)].map(|value| AsJson { value }));
+}
+
+#[test]
+fn texts_keys_lists_and_objects_are_different_forms() {
+    /// Reads objects alone.
+    #[derive(Clone, Debug, PartialEq, Serialize)]
+    #[serde(transparent)]
+    struct Object(serde_json::Value);
+    impl<'de> Deserialize<'de> for Object {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object, D::Error> {
+            let value = serde_json::Value::deserialize(deserializer)?;
+            if value.is_object() { Ok(Object(value)) } else { Err(D::Error::custom("it is no object")) }
+        }
+    }
+    // The keys of an object are texts, and it is no list.
+    only_the_last_is_refused_in_both(&[serde_json::json!({ "a": 1 }), "a".into()].map(Object));
+    only_the_last_is_refused_in_both(&[serde_json::json!({}), serde_json::json!([])].map(Object));
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Unit {
+        Name,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Content {
+        Name(String),
+    }
+    /// Reads variants with content alone.
+    #[derive(Clone, Debug, PartialEq, Serialize)]
+    #[serde(untagged)]
+    enum Either {
+        Unit(Unit),
+        Content(Content),
+    }
+    impl<'de> Deserialize<'de> for Either {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Either, D::Error> {
+            Content::deserialize(deserializer).map(Either::Content)
+        }
+    }
+    let content = Either::Content(Content::Name("a".to_owned()));
+    only_the_last_is_refused_in_both(&[content, Either::Unit(Unit::Name)]);
+}
+
 #[test]
 fn texts_that_differ_beyond_what_is_shown_are_told_so() {
     let directory = tempfile::tempdir().unwrap();

@@ -144,6 +144,26 @@ fn parts_on_other_machines_are_no_damage() {
 }
 
 #[test]
+fn prune_keeps_what_is_whole_where_parts_may_be_lost() {
+    let (_parent, path) = nowhere();
+    save(&path, [1, 1], 2);
+    save(&path, [2, 1], 2);
+    fs::remove_dir_all(path.join("ranks/000001")).unwrap();
+    let there = || -> Vec<u64> {
+        let listed = json(&[&"--json", &"list", &path])["generations"].clone();
+        listed.as_array().unwrap().iter().map(|one| one["generation"].as_u64().unwrap()).collect()
+    };
+    let before = there();
+    let (code, out, _) = ckpt(&[&"verify", &path]);
+    assert_eq!(code, 4, "{}", String::from_utf8_lossy(&out));
+    text(&[&"prune", &path, &"--keep-last", &"1", &"--yes"]);
+    assert_eq!((before, there()), (vec![1, 2, 3, 4], vec![2, 4]));
+    let (_, out, _) = ckpt(&[&"verify", &path]);
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains("whole") && out.contains("out of reach"), "{out}");
+}
+
+#[test]
 fn report_has_the_cost_of_each_process_and_the_slowest() {
     let (parent, path) = nowhere();
     save(&path, [2, 2], 3);

@@ -47,6 +47,8 @@ pub(crate) const OBSERVED_VARIANTS: u32 = 1024;
 
 /// Forms of values in fields that describe their values, of all states of one type.
 pub(crate) const NOVEL_FORMS: usize = 4096;
+/// Places of the members of tuples inside each other. Most likely more are an array.
+pub(crate) const NOVEL_MEMBERS: usize = 64;
 
 // The schema.
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::hashed::IsHashed;
 use crate::base::lasting::{self, Lasting, Restore};
-use crate::base::limits::NOVEL_FORMS;
+use crate::base::limits::{NOVEL_FORMS, NOVEL_MEMBERS};
 
 thread_local! {
     /// The forms in the state that this thread encodes.
@@ -69,19 +69,24 @@ pub(super) fn noting<R>(encode: impl FnOnce() -> R) -> (R, Forms) {
 /// The kinds of forms that are no values.
 const LEFT_OUT: u8 = u8::MAX;
 const KEYS: u8 = u8::MAX - 1;
+const MEMBERS: u8 = u8::MAX - 2;
 
-/// The keys of one map that count as names, in any order. A type may need one, or refuse one that
-/// comes twice: so each set of them is a form.
+/// The first numbers of the ranges of integers, after the first one. A reader gets numbers of
+/// different ranges as different types.
+const RANGES: [i128; 4] = [-(1 << 63), 0, 1 << 63, 1 << 64];
+
+/// The fields of one struct, or the keys of one map that count as names, in any order. A type may
+/// need one, or refuse one that comes twice: so each set of them is a form.
 #[derive(Debug, Default)]
 pub(crate) struct Keys(u64);
 
 impl Keys {
     /// Adds the one whose value is at this place.
     pub(crate) fn add(&mut self, place: Place) {
-        self.0 = self.0.wrapping_add(place.0);
+        self.0 = self.0.wrapping_add(place.hash);
     }
 
-    /// Notes them as those of the map at this place.
+    /// Notes them as those of the struct or the map at this place.
     pub(crate) fn end_at(self, place: Place) {
         place.with(self.0).holds(KEYS);
     }
@@ -90,17 +95,23 @@ impl Keys {
 /// The place of values in a field, or in a part of unknown form, by the names on the way to them.
 /// All elements of a sequence are at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place(u64);
+pub(crate) struct Place {
+    hash: u64,
+    /// The number of places that the members of the tuples around it have.
+    members: usize,
+}
 
 impl Place {
+    const ROOT: Place = Place { hash: 0, members: 1 };
+
     /// The place of a whole field of type `T`, in a form of this name.
     pub(crate) fn of_field<T: ?Sized>(form: &str) -> Place {
-        Place(0).under(form.as_bytes()).under(type_name::<T>().as_bytes())
+        Place::ROOT.under(form.as_bytes()).under(type_name::<T>().as_bytes())
     }
 
     /// The place of the part of this number whose form could not be found out.
     pub(super) fn of_part(number: usize) -> Place {
-        Place(0).under(b"part").with(number as u64)
+        Place::ROOT.under(b"part").with(number as u64)
     }
 
     /// The place under this name.
@@ -114,9 +125,38 @@ impl Place {
         place
     }
 
+    /// The place of an element of a sequence.
+    pub(crate) fn element(self) -> Place {
+        self.under(b"[]")
+    }
+
+    /// The place of the member of this number, of as many as a tuple here announces. Those of long
+    /// tuples share one place, as elements do: the number of forms has a limit.
+    pub(crate) fn member(self, number: usize, announced: usize) -> Place {
+        let members = self.members.saturating_mul(announced);
+        if number >= announced || members > NOVEL_MEMBERS {
+            return self.element();
+        }
+        Place { members, ..self.element().with(number as u64) }
+    }
+
     /// Mixes a number in. The factor is the one that the golden ratio gives for 64 bits.
     fn with(self, number: u64) -> Place {
-        Place((self.0.rotate_left(23) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        let hash = (self.hash.rotate_left(23) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Place { hash, ..self }
+    }
+
+    /// Notes that a tuple of so many members is here.
+    pub(crate) fn has_members(self, count: usize) {
+        self.with(count as u64).holds(MEMBERS);
+    }
+
+    /// Notes that an integer of this kind is here.
+    pub(crate) fn holds_integer(self, kind: u8, number: impl TryInto<i128>) {
+        let range = number
+            .try_into()
+            .map_or(RANGES.len() + 1, |number| RANGES.into_iter().filter(|first| number >= *first).count());
+        self.with(range as u64).holds(kind);
     }
 
     /// Notes that a field was left out here.
@@ -128,7 +168,7 @@ impl Place {
     pub(crate) fn holds(self, kind: u8) {
         lasting::look(&NOTED, |noted| {
             if let Some(noted) = noted.as_mut().filter(|noted| noted.len() < NOVEL_FORMS) {
-                noted.insert(self.with(kind.into()).0);
+                noted.insert(self.with(kind.into()).hash);
             }
         });
     }

@@ -191,24 +191,14 @@ impl Manifest {
         self.generation
     }
 
-    /// True for the table of a group. The state of a program may have its name, and not its fields.
+    /// True for the table of a group.
     pub(crate) fn is_of_group(&self) -> bool {
-        self.name == GROUP && self.has_fields(&["attempt", "size", "shards"])
+        is_of_group(&self.name, &self.schema)
     }
 
-    /// The same, of the stack that `Scopes` save.
+    /// True for the stack that `Scopes` save.
     pub(crate) fn is_of_scopes(&self) -> bool {
-        self.name == SCOPES && self.has_fields(&["calls", "frames"])
-    }
-
-    /// True if the state is a struct with these fields.
-    fn has_fields(&self, names: &[&str]) -> bool {
-        let Type::Named(place) = self.schema.root else { return false };
-        let Some(Body::Struct(Fields::Named(fields))) = self.schema.types.get(place).map(|root| &root.body)
-        else {
-            return false;
-        };
-        names.iter().all(|name| fields.iter().any(|field| field.name == *name))
+        self.name == SCOPES && has_fields(&self.schema, &["calls", "frames"])
     }
 
     /// False for bytes that this version of the library cannot decode.
@@ -281,6 +271,20 @@ impl Manifest {
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
+}
+
+/// True for the table of a group. The state of a program may have its name, and not its fields.
+pub(crate) fn is_of_group(name: &str, schema: &Schema) -> bool {
+    name == GROUP && has_fields(schema, &["attempt", "size", "shards"])
+}
+
+/// True if the state is a struct with these fields.
+fn has_fields(schema: &Schema, names: &[&str]) -> bool {
+    let Type::Named(place) = schema.root else { return false };
+    let Some(Body::Struct(Fields::Named(fields))) = schema.types.get(place).map(|root| &root.body) else {
+        return false;
+    };
+    names.iter().all(|name| fields.iter().any(|field| field.name == *name))
 }
 
 /// Times as RFC 3339 text in UTC, with nanoseconds.

@@ -38,7 +38,7 @@ pub(crate) use config::Config;
 pub use config::ConfigDifference;
 pub(crate) use equality::is_equal;
 pub use manifest::Manifest;
-pub(crate) use manifest::{is_readable, time};
+pub(crate) use manifest::{is_of_group, is_readable, time};
 pub use metadata::{IntoMetadata, Metadata, MetadataValue};
 pub(crate) use npz::CopyFailure;
 #[cfg(feature = "group")]

@@ -1,6 +1,6 @@
 //! The files of a group's checkpoint, opened without its program: for tools.
 
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::assembled::{Shards, Wanted};
+use super::parts::without_places;
 use super::table::{Shard, Table};
 use crate::arrays::{Array, ArrayPool, ArraySink as _, Cause, Kind};
 use crate::codec::bytes::{put_count, put_list, put_reference};
@@ -118,14 +119,12 @@ impl GroupFile {
     }
 
     /// The ranks whose directories are not here, as where processes save in directories of their
-    /// own machines.
+    /// own machines; none in a store, where a part that is not there is lost.
     ///
     /// # Errors
     /// If the ranks cannot be listed.
     pub fn elsewhere(&self) -> Result<Vec<usize>, Error> {
-        let here = self.home.members()?;
-        // The table is on the machine of rank 0.
-        Ok((1..self.table.size).filter(|rank| !here.contains(rank)).collect())
+        without_places(&*self.home, self.table.size)
     }
 
     /// The path of the part of a process.
@@ -142,10 +141,21 @@ impl GroupFile {
     pub fn part(&self, rank: usize) -> Result<File, Error> {
         let file = match self.is_directory {
             true => File::open(self.path_of(rank), &self.protection)?,
-            false => File::open_in(&self.home.member(rank)?, self.manifest.generation(), &self.protection)?,
+            false => self.part_in_home(rank)?,
         };
         self.table.check(file.path(), rank, file.container())?;
         Ok(file)
+    }
+
+    /// Opens the part of a process in any place. One that is not there is damage, as in a directory.
+    fn part_in_home(&self, rank: usize) -> Result<File, Error> {
+        let (home, generation) = (self.home.member(rank)?, self.manifest.generation());
+        match File::open_in(&home, generation, &self.protection) {
+            Err(Error::NoSuchGeneration { .. }) => {
+                Err(Error::io("open", &home.location(generation), io::ErrorKind::NotFound.into()))
+            }
+            opened => opened,
+        }
     }
 
     /// The fields that are neither blocks of an array nor the same on all processes: each process
@@ -204,7 +214,7 @@ struct Assembly<'a, 'o, W> {
     target: &'a Path,
 }
 
-impl<W: std::io::Write> Assembly<'_, '_, W> {
+impl<W: io::Write> Assembly<'_, '_, W> {
     /// Writes all arrays. Returns the rest of the state.
     fn write(&mut self, group: &GroupFile) -> Result<Vec<u8>, Error> {
         let state = self.base.state()?;
@@ -283,9 +293,9 @@ impl<W: std::io::Write> Assembly<'_, '_, W> {
     }
 
     fn failed(&self, cause: Cause) -> Error {
-        let source = match cause.downcast::<std::io::Error>() {
+        let source = match cause.downcast::<io::Error>() {
             Ok(source) => *source,
-            Err(cause) => std::io::Error::other(cause.to_string()),
+            Err(cause) => io::Error::other(cause.to_string()),
         };
         Error::writing("write", self.target, source)
     }

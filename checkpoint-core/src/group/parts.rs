@@ -23,14 +23,8 @@ pub(crate) fn check_parts(
 ) -> Result<Vec<usize>, Error> {
     let table = table(file, container)?;
     let generation = container.manifest().generation();
-    let ranks = root.members()?;
-    let mut elsewhere = Vec::new();
-    for rank in 0..table.size {
-        // The table is on the machine of rank 0.
-        if rank > 0 && !ranks.contains(&rank) {
-            elsewhere.push(rank);
-            continue;
-        }
+    let elsewhere = without_places(root, table.size)?;
+    for rank in (0..table.size).filter(|rank| !elsewhere.contains(rank)) {
         let home = root.member(rank)?;
         let part = home.location(generation);
         let reader = Reader::of::<()>(home, protection.clone().at_least(0))?;
@@ -39,6 +33,20 @@ pub(crate) fn check_parts(
         container.verify().map_err(|refusal| Error::refused(&part, refusal))?;
     }
     Ok(elsewhere)
+}
+
+/// The ranks without places in a directory, of a group of this size: these may be on other machines.
+/// In a store there are no others, so what is not there is lost.
+///
+/// # Errors
+/// If the ranks cannot be listed.
+pub(super) fn without_places(root: &dyn Home, size: usize) -> Result<Vec<usize>, Error> {
+    if root.files().is_none() {
+        return Ok(Vec::new());
+    }
+    let ranks = root.members()?;
+    // The table is on the machine of rank 0.
+    Ok((1..size).filter(|rank| !ranks.contains(rank)).collect())
 }
 
 /// The ranks whose directories are not here, of those that saved this generation; none where a

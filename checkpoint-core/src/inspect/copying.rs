@@ -306,6 +306,11 @@ fn fill(from: &Path, to: &Path, work: &mut Work<'_>) -> Result<Vec<u64>, Error> 
     let mut generations = Vec::new();
     for _ in 0..MOST_LISTINGS {
         let before = rewinds(&source)?;
+        // Those of an earlier turn. The rewind that came since may have removed them.
+        each(to, |entry, name| match name::rewind(name) {
+            Some(_) => fs::remove_file(entry).map_err(|source| Error::writing("remove", entry, source)),
+            None => Ok(()),
+        })?;
         generations = copy_generations(&source, &target, |_| true, work)?;
         if from.join(RANKS).is_dir() {
             generations = copy_parts(&source, &target, generations, work)?;
@@ -441,7 +446,8 @@ fn copy_generations(
 }
 
 /// Removes from a copy what a rewind set aside after it was copied, given the last listing: a
-/// restart would go on from it. What retention removed meanwhile may stay.
+/// restart would go on from it. What retention removed meanwhile may stay, and so may all of a run
+/// that was removed as a whole.
 fn remove_rewound(
     source: &Directory,
     target: &Directory,
@@ -456,7 +462,7 @@ fn remove_rewound(
     let aside = source.files_rewound()?;
     let newest = listed.last().copied();
     for generation in extra {
-        if Some(generation) > newest || aside.contains_key(&generation) {
+        if newest.is_some_and(|newest| generation > newest) || aside.contains_key(&generation) {
             let path = target.location(generation);
             let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
             fs::remove_file(&path).map_err(|source| Error::writing("remove", &path, source))?;
@@ -477,7 +483,10 @@ fn copy_parts(
 ) -> Result<Vec<u64>, Error> {
     let disk = Arc::new(RealDisk::default());
     let (from, to) = (source.path().join(RANKS), target.path().join(RANKS));
-    create(&to)?;
+    // An earlier turn may have made it.
+    if !to.is_dir() {
+        create(&to)?;
+    }
     let has_table = |generation| source.has(generation);
     for _ in 0..MOST_LISTINGS {
         let mut has_all = true;

@@ -10,7 +10,7 @@ use super::overview::{GenerationOverview, Overview, SetAside, kept, overview_of}
 use super::rewinding::check_is_no_part;
 use super::subject::Subject;
 use super::transfer::claim_member;
-use super::verification::verdict;
+use super::verification::{Verdict, verdict};
 use crate::container::Manifest;
 use crate::error::{Error, once_more};
 use crate::run::stamp;
@@ -44,7 +44,8 @@ pub struct Pruned {
 /// retention, that of the last run holds.
 ///
 /// Damaged generations do not count among those to keep: the newest are read and verified until
-/// enough are whole. If none is whole, nothing is removed. The files of damaged outputs that a
+/// enough are whole. If none is whole, nothing is removed. Where parts of a group are on other
+/// machines, the newest generation with all parts here stays too. The files of damaged outputs that a
 /// pipeline moved out of the way go too, once newer generations than these are kept. Pinned
 /// generations stay. Unless it is a trial, no program may have the directory open for saving.
 ///
@@ -115,10 +116,13 @@ fn prune_subject(subject: &Subject<'_>, retention: Option<Retention>, trial: boo
     let claiming = Claiming { durable: true, authenticated, ..Claiming::default() };
     let mut claim = if trial { None } else { Some(home.claim(&claiming)?) };
     let Overview { generations, set_aside, .. } = if trial { seen } else { overview_of(subject)? };
-    let condition = condition(subject, &generations, retention.last.get())?;
+    let Conditions { of: condition, verified } = conditions(subject, &generations, retention.last.get())?;
     let manifests =
         condition.iter().map(|(generation, found)| (*generation, found.as_ref().map_err(|_| true)));
-    let reasons = kept(&retention, manifests, &home.pinned(&home.generations()?));
+    let mut reasons = kept(&retention, manifests, &home.pinned(&home.generations()?));
+    if let Some(verified) = verified {
+        reasons.entry(verified).or_insert_with(|| vec![Keeping::Last]);
+    }
     let removed = generations.iter().filter(|generation| {
         condition.contains_key(&generation.generation) && !reasons.contains_key(&generation.generation)
     });
@@ -170,18 +174,27 @@ fn prune_subject(subject: &Subject<'_>, retention: Option<Retention>, trial: boo
     Ok(Pruning { kept: reasons.into_iter().collect(), removed })
 }
 
-/// The manifest of each generation, or its damage. The newest are read and verified, until so many
-/// are whole. One that a program has removed meanwhile is left out.
+/// The conditions of all generations.
+struct Conditions {
+    /// The manifest of each generation, or its damage.
+    of: BTreeMap<u64, Result<Manifest, String>>,
+    /// The newest that was verified, where a newer one has parts on other machines: these may be
+    /// lost.
+    verified: Option<u64>,
+}
+
+/// The conditions of these generations. The newest are read and verified, until so many are whole.
+/// One that a program has removed meanwhile is left out.
 ///
 /// # Errors
 /// A generation cannot be read now, and may be whole: no rule can say if it stays.
-fn condition(
+fn conditions(
     subject: &Subject<'_>,
     generations: &[GenerationOverview],
     last: usize,
-) -> Result<BTreeMap<u64, Result<Manifest, String>>, Error> {
+) -> Result<Conditions, Error> {
     let mut condition = BTreeMap::new();
-    let mut whole = 0;
+    let (mut whole, mut has_elsewhere, mut verified) = (0, false, None);
     for generation in generations.iter().rev().map(|generation| generation.generation) {
         // What the overview saw of it was another moment.
         let file = match once_more(|| subject.open(generation)) {
@@ -194,8 +207,10 @@ fn condition(
             Err(error) => return Err(error),
         };
         let mut found = Ok(file.manifest().clone());
-        if !stamp::is_marked(file.manifest()) && whole < last {
-            let (_, errors) = verdict(&subject.home.location(generation), Ok(file), subject.protection);
+        let lacks_verified = has_elsewhere && verified.is_none();
+        if !stamp::is_marked(file.manifest()) && (whole < last || lacks_verified) {
+            let (Verdict { elsewhere, .. }, errors) =
+                verdict(&subject.home.location(generation), Ok(file), subject.protection);
             for error in errors {
                 if !error.is_lasting_damage() {
                     return Err(error);
@@ -203,10 +218,14 @@ fn condition(
                 found = found.and_then(|_| Err(error.to_string()));
             }
             whole += usize::from(found.is_ok());
+            if found.is_ok() && elsewhere.is_empty() {
+                verified.get_or_insert(generation);
+            }
+            has_elsewhere |= !elsewhere.is_empty();
         }
         condition.insert(generation, found);
     }
-    Ok(condition)
+    Ok(Conditions { of: condition, verified: verified.filter(|_| has_elsewhere) })
 }
 
 /// Removes the parts of generations that went, of one process of a group.

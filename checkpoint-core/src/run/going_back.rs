@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::base::text;
 use crate::base::warnings::warn;
-use crate::container::{Container, GROUP};
+use crate::container::Container;
 use crate::error::Error;
 use crate::outcome::Rewound;
 use crate::outputs::{self, Lengths, OfRun};
@@ -20,10 +20,11 @@ impl Reader {
     fn check_whole(&self, generation: u64) -> Result<(PathBuf, Container), Error> {
         self.check_age(Some(generation))?;
         let (path, container) = self.whole(generation)?;
-        if container.manifest().name() == GROUP && self.program().name() != GROUP {
+        let manifest = container.manifest();
+        if manifest.is_of_group() && !reader::is_of_kind(manifest, &self.program()) {
             return Err(Error::OtherKind { path, of_group: true });
         }
-        reader::check_state(&path, &self.program(), container.manifest())?;
+        reader::check_state(&path, &self.program(), manifest)?;
         Ok((path, container))
     }
 

@@ -132,7 +132,8 @@ impl fmt::Display for ByAge {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Keeping {
-    /// It is one of the newest.
+    /// It is one of the newest, or the newest with all parts here where a newer one has some on
+    /// other machines.
     Last,
     /// A user pinned it.
     Pinned,

@@ -1,6 +1,7 @@
 //! Groups over a store: many members, one checkpoint.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,7 +10,8 @@ use std::time::Duration;
 
 use checkpointed::group::{Group, GroupCheckpointer, Meeting, Sharded, Shared, Threads};
 use checkpointed::home::{Claim, Claiming, Home};
-use checkpointed::{Checkpointer, Error, Metadata, Schedule, checkpointed, reports::Decision};
+use checkpointed::inspect::{self, Condition, Retention};
+use checkpointed::{Checkpointer, Error, Metadata, Protection, Schedule, checkpointed, reports::Decision};
 use checkpointed_object_store::{ObjectHome, Options};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
@@ -688,6 +690,28 @@ fn a_job_goes_on_where_the_claims_of_the_root_are_gone() {
     assert!((5..=7).all(|token| smaller.saves(token)));
     drop(smaller);
     assert!(checkpoints(&server).iter().all(|key| !key.contains("ranks/000002")));
+}
+
+#[test]
+fn a_lost_rank_is_damage_for_tools_too() {
+    let server = Server::start();
+    job(&server, 1, 1..=2);
+    job(&server, 2, 3..=3);
+    for key in server.keys().iter().filter(|key| key.starts_with("run.ckpt/ranks/000001/")) {
+        server.remove(key);
+    }
+    let (place, protection): (Arc<dyn Home>, _) = (Arc::new(home(&server)), Protection::new());
+    let verdicts = inspect::verify_in(&place, &protection).unwrap();
+    let conditions: Vec<_> = verdicts.iter().map(|verdict| (verdict.generation, verdict.condition)).collect();
+    assert_eq!(conditions, [(Some(2), Condition::Whole), (Some(3), Condition::Damaged)]);
+    assert_eq!(inspect::restart(&verdicts), Some(2));
+    let retention = Retention::newest(NonZeroUsize::MIN);
+    inspect::prune_in(&place, &protection, Some(retention), false).unwrap();
+    assert_eq!(place.generations().unwrap(), [2, 3]);
+    // A part that is lost alone is damage as well.
+    server.remove(&part(0, 3, 2));
+    assert_eq!(inspect::verify_in(&place, &protection).unwrap()[1].condition, Condition::Damaged);
+    assert_eq!(loaded(&server, 1), Some(2));
 }
 
 #[test]

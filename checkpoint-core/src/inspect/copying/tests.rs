@@ -128,6 +128,79 @@ fn a_copy_has_nothing_that_a_rewind_set_aside_meanwhile() {
     }
 }
 
+/// The generations with the note of a rewind.
+fn noted(path: &Path) -> Vec<u64> {
+    let names = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter_map(|note| name::rewind(&note)).collect()
+}
+
+#[test]
+fn a_copy_has_the_note_of_the_last_rewind_alone() {
+    for place in 0..7 {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, to) = (parent.path().join("run.ckpt"), parent.path().join("copy"));
+        let builder = || Checkpointer::<u64>::builder(&path).keep_last(9);
+        let mut running = builder().open().unwrap();
+        (1..=8).for_each(|state| running.save(&state).map(drop).unwrap());
+        drop(running);
+        drop(builder().rewind(7).open().unwrap());
+        assert_eq!(noted(&path), [7]);
+        let rewind = || drop(builder().rewind(2).open().unwrap());
+        let copied = copy_while(&path, &to, place, rewind).unwrap().unwrap();
+        assert_eq!((there(&to), copied.files, noted(&to)), (vec![1, 2], 2, vec![2]), "{place}");
+    }
+}
+
+/// Saves these states in a group of two, and returns what each member loads at the start.
+#[cfg(feature = "group")]
+fn run_group(path: &Path, states: std::ops::RangeInclusive<u64>) -> Vec<Option<u64>> {
+    std::thread::scope(|scope| {
+        let members = crate::group::Threads::new(2).into_iter().map(|member| {
+            let states = states.clone();
+            scope.spawn(move || {
+                let builder = Checkpointer::<u64>::builder(path).keep_last(9);
+                let mut group = builder.open_group(member).unwrap();
+                let loaded = group.load().unwrap();
+                states.for_each(|state| group.save(&state).map(drop).unwrap());
+                loaded
+            })
+        });
+        let members: Vec<_> = members.collect();
+        members.into_iter().map(|member| member.join().unwrap()).collect()
+    })
+}
+
+#[cfg(feature = "group")]
+#[test]
+fn a_copy_of_a_group_goes_on_where_a_rewind_comes() {
+    for place in 0..7 {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, to) = (parent.path().join("run.ckpt"), parent.path().join("copy"));
+        run_group(&path, 1..=4);
+        let rewind = || drop(inspect::rewind(&path, &Protection::new(), 2).unwrap());
+        let copied = copy_while(&path, &to, place, rewind).unwrap();
+        let copied = copied.unwrap_or_else(|error| panic!("{place}: {error}"));
+        assert_eq!((copied.generations, there(&to)), (vec![1, 2], vec![1, 2]), "{place}");
+        #[allow(clippy::reversed_empty_ranges, reason = "nothing is saved")]
+        let loaded = run_group(&to, 1..=0);
+        assert_eq!(loaded, [Some(2), Some(2)], "{place}");
+    }
+}
+
+#[test]
+fn a_copy_beside_the_removal_of_a_run_is_not_empty() {
+    let parent = tempfile::tempdir().unwrap();
+    let (path, to) = (parent.path().join("run.ckpt"), parent.path().join("copy"));
+    let mut running = Checkpointer::<u64>::open(&path).unwrap();
+    (1..=2).for_each(|state| running.save(&state).map(drop).unwrap());
+    fs::write(path.join("plot.png"), "").unwrap();
+    let remove = || running.finish(&2).unwrap().remove().map(drop).unwrap();
+    let copied = copy_while(&path, &to, 0, remove).unwrap().unwrap();
+    assert!(there(&path).is_empty() && path.is_dir());
+    assert_eq!((copied.generations, copied.files), (vec![2], 1));
+    assert_eq!(Checkpointer::<u64>::open(&to).unwrap().load().unwrap(), Some(2));
+}
+
 #[test]
 fn what_retention_removes_meanwhile_may_stay_in_a_copy() {
     let parent = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use crate::arrays::{ArrayPool, ArraySource};
 use crate::base::text;
 use crate::base::warnings::warn;
 use crate::codec::{self, Failure};
-use crate::container::{self, Arrays, Container, GROUP, Manifest, Refusal};
+use crate::container::{self, Arrays, Container, Manifest, Refusal};
 use crate::error::Error;
 use crate::evolution;
 use crate::evolution::{Compared, Difference, DifferenceKind, Program};
@@ -189,7 +189,7 @@ pub(crate) fn has_name(manifest: &Manifest, program: &Program) -> bool {
 
 /// True if both are states of groups, or neither is.
 pub(crate) fn is_of_kind(manifest: &Manifest, program: &Program) -> bool {
-    (manifest.name == GROUP) == (program.name() == GROUP)
+    manifest.is_of_group() == container::is_of_group(program.name(), program.schema())
 }
 
 /// Checks that the bytes are of a codec that is known, and belong to a group if the state does.
@@ -199,7 +199,7 @@ pub(super) fn check_kind(path: &Path, program: &Program, manifest: &Manifest) ->
         return Err(Error::CodecUnknown { path, found: manifest.codec.clone() });
     }
     if !is_of_kind(manifest, program) {
-        return Err(Error::OtherKind { path, of_group: manifest.name == GROUP });
+        return Err(Error::OtherKind { path, of_group: manifest.is_of_group() });
     }
     Ok(())
 }

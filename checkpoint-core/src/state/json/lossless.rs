@@ -38,8 +38,8 @@ pub(super) enum Text {
     Single,
     Double,
     Bool,
-    /// A list or an object.
-    Parts,
+    List,
+    Object,
 }
 
 #[derive(Clone, Copy)]
@@ -71,8 +71,8 @@ impl<'k> Checker<'k> {
         Ok(Checker { depth: self.depth + 1, ..self })
     }
 
-    fn parts(self) -> Result<Parts<'k>, Error> {
-        self.is(Text::Parts);
+    fn parts(self, text: Text) -> Result<Parts<'k>, Error> {
+        self.is(text);
         Ok(Parts {
             inside: self.inside()?,
             kind: None,
@@ -82,7 +82,17 @@ impl<'k> Checker<'k> {
         })
     }
 
+    fn members(self, announced: usize) -> Result<Members<'k>, Error> {
+        Ok(Members { parts: self.parts(Text::List)?, announced, written: 0 })
+    }
+
+    fn fields(self) -> Result<Fields<'k>, Error> {
+        Ok(Fields(self.parts(Text::Object)?))
+    }
+
+    /// A variant with content is an object from its name to the content.
     fn variant(self, name: &str) -> Result<Checker<'k>, Error> {
+        self.is(Text::Object);
         let place = self.place.under(name.as_bytes());
         Ok(Checker { place, ..self.inside()? })
     }
@@ -115,19 +125,35 @@ macro_rules! text {
     )*};
 }
 
+macro_rules! integer {
+    ($($method:ident($type:ty) => $text:ident;)*) => {$(
+        fn $method(self, number: $type) -> Result<Text, Error> {
+            self.place.holds_integer(Text::$text as u8, number);
+            Ok(Text::$text)
+        }
+    )*};
+}
+
 impl<'k> Serializer for Checker<'k> {
     type Ok = Text;
     type Error = Error;
     type SerializeSeq = Parts<'k>;
-    type SerializeTuple = Parts<'k>;
-    type SerializeTupleStruct = Parts<'k>;
-    type SerializeTupleVariant = Parts<'k>;
+    type SerializeTuple = Members<'k>;
+    type SerializeTupleStruct = Members<'k>;
+    type SerializeTupleVariant = Members<'k>;
     type SerializeMap = Parts<'k>;
-    type SerializeStruct = Parts<'k>;
-    type SerializeStructVariant = Parts<'k>;
+    type SerializeStruct = Fields<'k>;
+    type SerializeStructVariant = Fields<'k>;
 
     text! {
         serialize_bool(bool) => Bool;
+        serialize_char(char) => String;
+        serialize_none() => Null;
+        serialize_unit() => Null;
+        serialize_unit_struct(&'static str) => Null;
+    }
+
+    integer! {
         serialize_i8(i8) => Integer;
         serialize_i16(i16) => Integer;
         serialize_i32(i32) => Integer;
@@ -138,10 +164,6 @@ impl<'k> Serializer for Checker<'k> {
         serialize_u32(u32) => Integer;
         serialize_u64(u64) => Integer;
         serialize_u128(u128) => LargeInteger;
-        serialize_char(char) => String;
-        serialize_none() => Null;
-        serialize_unit() => Null;
-        serialize_unit_struct(&'static str) => Null;
     }
 
     fn serialize_str(self, text: &str) -> Result<Text, Error> {
@@ -155,7 +177,7 @@ impl<'k> Serializer for Checker<'k> {
 
     fn serialize_unit_variant(self, _: &'static str, _: u32, name: &'static str) -> Result<Text, Error> {
         self.place.under(name.as_bytes()).holds(Text::String as u8);
-        Ok(Text::String)
+        Ok(self.is(Text::String))
     }
 
     fn serialize_f32(self, number: f32) -> Result<Text, Error> {
@@ -167,7 +189,7 @@ impl<'k> Serializer for Checker<'k> {
     }
 
     fn serialize_bytes(self, _: &[u8]) -> Result<Text, Error> {
-        self.inside().map(|_| self.is(Text::Parts))
+        self.inside().map(|_| self.is(Text::List))
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Text, Error> {
@@ -192,19 +214,19 @@ impl<'k> Serializer for Checker<'k> {
         name: &'static str,
         value: &T,
     ) -> Result<Text, Error> {
-        value.serialize(self.variant(name)?).map(|_| Text::Parts)
+        value.serialize(self.variant(name)?).map(|_| Text::Object)
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Parts<'k>, Error> {
-        self.parts()
+        self.parts(Text::List)
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Parts<'k>, Error> {
-        self.parts()
+    fn serialize_tuple(self, announced: usize) -> Result<Members<'k>, Error> {
+        self.members(announced)
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Parts<'k>, Error> {
-        self.parts()
+    fn serialize_tuple_struct(self, _: &'static str, announced: usize) -> Result<Members<'k>, Error> {
+        self.members(announced)
     }
 
     fn serialize_tuple_variant(
@@ -212,17 +234,17 @@ impl<'k> Serializer for Checker<'k> {
         _: &'static str,
         _: u32,
         name: &'static str,
-        _: usize,
-    ) -> Result<Parts<'k>, Error> {
-        self.variant(name)?.parts()
+        announced: usize,
+    ) -> Result<Members<'k>, Error> {
+        self.variant(name)?.members(announced)
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Parts<'k>, Error> {
-        self.parts()
+        self.parts(Text::Object)
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Parts<'k>, Error> {
-        self.parts()
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Fields<'k>, Error> {
+        self.fields()
     }
 
     fn serialize_struct_variant(
@@ -231,8 +253,8 @@ impl<'k> Serializer for Checker<'k> {
         _: u32,
         name: &'static str,
         _: usize,
-    ) -> Result<Parts<'k>, Error> {
-        self.variant(name)?.parts()
+    ) -> Result<Fields<'k>, Error> {
+        self.variant(name)?.fields()
     }
 }
 
@@ -256,54 +278,92 @@ fn half(is_key: bool) -> Error {
 }
 
 impl Parts<'_> {
-    /// Checks a part whose place has this name within the place of all.
-    fn part<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
-        self.at(self.inside.place.under(name.as_bytes()), value)
-    }
-
-    /// The place of a value whose key is no name.
-    fn value_of_any(&self) -> Place {
-        self.inside.place.under(b"[]")
-    }
-
     fn at<T: Serialize + ?Sized>(&mut self, place: Place, value: &T) -> Result<(), Error> {
         self.inside.kept(value.serialize(Checker { place, ..self.inside }).map(drop))
     }
 }
 
-macro_rules! parts {
-    ($($trait:ident::$method:ident($($name:ident: &'static str)?) in $place:expr;)*) => {$(
-        impl ser::$trait for Parts<'_> {
+impl ser::SerializeSeq for Parts<'_> {
+    type Ok = Text;
+    type Error = Error;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        self.at(self.inside.place.element(), value)
+    }
+
+    fn end(self) -> Result<Text, Error> {
+        Ok(Text::List)
+    }
+}
+
+/// The members of a tuple.
+struct Members<'k> {
+    parts: Parts<'k>,
+    announced: usize,
+    written: usize,
+}
+
+macro_rules! members {
+    ($($trait:ident::$method:ident;)*) => {$(
+        impl ser::$trait for Members<'_> {
             type Ok = Text;
             type Error = Error;
 
-            fn $method<T: Serialize + ?Sized>(
-                &mut self,
-                $($name: &'static str,)?
-                value: &T,
-            ) -> Result<(), Error> {
-                self.part($place, value)
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+                let place = self.parts.inside.place.member(self.written, self.announced);
+                self.written += 1;
+                self.parts.at(place, value)
             }
 
-            $(fn skip_field(&mut self, $name: &'static str) -> Result<(), Error> {
-                self.inside.place.under($name.as_bytes()).is_left_out();
-                Ok(())
-            })?
-
             fn end(self) -> Result<Text, Error> {
-                Ok(Text::Parts)
+                self.parts.inside.place.has_members(self.written);
+                Ok(Text::List)
             }
         }
     )*};
 }
 
-parts! {
-    SerializeSeq::serialize_element() in "[]";
-    SerializeTuple::serialize_element() in "[]";
-    SerializeTupleStruct::serialize_field() in "[]";
-    SerializeTupleVariant::serialize_field() in "[]";
-    SerializeStruct::serialize_field(name: &'static str) in name;
-    SerializeStructVariant::serialize_field(name: &'static str) in name;
+members! {
+    SerializeTuple::serialize_element;
+    SerializeTupleStruct::serialize_field;
+    SerializeTupleVariant::serialize_field;
+}
+
+/// The fields of a struct.
+struct Fields<'k>(Parts<'k>);
+
+macro_rules! fields {
+    ($($trait:ident;)*) => {$(
+        impl ser::$trait for Fields<'_> {
+            type Ok = Text;
+            type Error = Error;
+
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                name: &'static str,
+                value: &T,
+            ) -> Result<(), Error> {
+                let place = self.0.inside.place.under(name.as_bytes());
+                self.0.keys.add(place);
+                self.0.at(place, value)
+            }
+
+            fn skip_field(&mut self, name: &'static str) -> Result<(), Error> {
+                self.0.inside.place.under(name.as_bytes()).is_left_out();
+                Ok(())
+            }
+
+            fn end(self) -> Result<Text, Error> {
+                self.0.keys.end_at(self.0.inside.place);
+                Ok(Text::Object)
+            }
+        }
+    )*};
+}
+
+fields! {
+    SerializeStruct;
+    SerializeStructVariant;
 }
 
 impl ser::SerializeMap for Parts<'_> {
@@ -316,15 +376,18 @@ impl ser::SerializeMap for Parts<'_> {
         if std::mem::replace(&mut self.has_key, true) {
             return self.inside.kept(Err(half(true)));
         }
-        let value = Cell::new(self.value_of_any());
-        let kind = self.inside.kept(key.serialize(Checker { key: Some(&value), ..self.inside }))?;
+        let of_any = self.inside.place.element();
+        let (value, place) = (Cell::new(of_any), self.inside.place.under(b"key"));
+        let kind = self.inside.kept(key.serialize(Checker { place, key: Some(&value), ..self.inside }))?;
         self.value = value.get();
-        if self.value != self.value_of_any() {
+        if self.value != of_any {
             self.keys.add(self.value);
         }
         let other = self.kind.replace(kind);
         self.inside.kept(match kind {
-            Text::Null | Text::Parts => Err(lost("key must be a string, a number or a truth value")),
+            Text::Null | Text::List | Text::Object => {
+                Err(lost("key must be a string, a number or a truth value"))
+            }
             _ if other.is_some_and(|other| other != kind) => {
                 Err(lost("a map has keys of more than one kind"))
             }
@@ -344,7 +407,7 @@ impl ser::SerializeMap for Parts<'_> {
             return Err(half(true));
         }
         self.keys.end_at(self.inside.place);
-        Ok(Text::Parts)
+        Ok(Text::Object)
     }
 }
 

@@ -73,7 +73,6 @@ impl Writer {
         types::Array::unbounded(&mut self.output).map_err(|error| Error(error.to_string()))?;
         self.place.holds(Kind::Sequence as u8);
         let around = self.place;
-        self.place = around.under(b"[]");
         Ok(Parts { writer: self, around, _level: level, _variant: None })
     }
 
@@ -104,19 +103,34 @@ macro_rules! put {
     )*};
 }
 
+macro_rules! put_integer {
+    ($($method:ident($type:ty) => $kind:ident;)*) => {$(
+        fn $method(self, value: $type) -> Result<(), Error> {
+            self.place.holds_integer(Kind::$kind as u8, value);
+            self.put(value)
+        }
+    )*};
+}
+
 impl<'w> Serializer for &'w mut Writer {
     type Ok = ();
     type Error = Error;
     type SerializeSeq = Parts<'w>;
-    type SerializeTuple = Parts<'w>;
-    type SerializeTupleStruct = Parts<'w>;
-    type SerializeTupleVariant = Parts<'w>;
+    type SerializeTuple = Members<'w>;
+    type SerializeTupleStruct = Members<'w>;
+    type SerializeTupleVariant = Members<'w>;
     type SerializeMap = Pairs<'w>;
-    type SerializeStruct = Parts<'w>;
-    type SerializeStructVariant = Parts<'w>;
+    type SerializeStruct = Fields<'w>;
+    type SerializeStructVariant = Fields<'w>;
 
     put! {
         serialize_bool(bool) => Bool;
+        serialize_f32(f32) => Single;
+        serialize_f64(f64) => Double;
+        serialize_str(&str) => Text;
+    }
+
+    put_integer! {
         serialize_i8(i8) => Integer;
         serialize_i16(i16) => Integer;
         serialize_i32(i32) => Integer;
@@ -127,9 +141,6 @@ impl<'w> Serializer for &'w mut Writer {
         serialize_u32(u32) => Integer;
         serialize_u64(u64) => Integer;
         serialize_u128(u128) => LargeInteger;
-        serialize_f32(f32) => Single;
-        serialize_f64(f64) => Double;
-        serialize_str(&str) => Text;
     }
 
     fn serialize_char(self, value: char) -> Result<(), Error> {
@@ -205,12 +216,12 @@ impl<'w> Serializer for &'w mut Writer {
         self.begin_array()
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Parts<'w>, Error> {
-        self.begin_array()
+    fn serialize_tuple(self, announced: usize) -> Result<Members<'w>, Error> {
+        Ok(Members { parts: self.begin_array()?, announced, written: 0 })
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Parts<'w>, Error> {
-        self.begin_array()
+    fn serialize_tuple_struct(self, _: &'static str, announced: usize) -> Result<Members<'w>, Error> {
+        self.serialize_tuple(announced)
     }
 
     fn serialize_tuple_variant(
@@ -218,19 +229,20 @@ impl<'w> Serializer for &'w mut Writer {
         _: &'static str,
         _: u32,
         variant: &'static str,
-        _: usize,
-    ) -> Result<Parts<'w>, Error> {
+        announced: usize,
+    ) -> Result<Members<'w>, Error> {
         let around = self.place;
         let level = self.begin_variant(variant)?;
-        Ok(Parts { _variant: Some(level), around, ..self.begin_array()? })
+        let parts = Parts { _variant: Some(level), around, ..self.begin_array()? };
+        Ok(Members { parts, announced, written: 0 })
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Pairs<'w>, Error> {
         Ok(Pairs { parts: self.begin_map()?, key: None, keys: Keys::default() })
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Parts<'w>, Error> {
-        self.begin_map()
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Fields<'w>, Error> {
+        Ok(Fields { parts: self.begin_map()?, keys: Keys::default() })
     }
 
     fn serialize_struct_variant(
@@ -239,10 +251,11 @@ impl<'w> Serializer for &'w mut Writer {
         _: u32,
         variant: &'static str,
         _: usize,
-    ) -> Result<Parts<'w>, Error> {
+    ) -> Result<Fields<'w>, Error> {
         let around = self.place;
         let level = self.begin_variant(variant)?;
-        Ok(Parts { _variant: Some(level), around, ..self.begin_map()? })
+        let parts = Parts { _variant: Some(level), around, ..self.begin_map()? };
+        Ok(Fields { parts, keys: Keys::default() })
     }
 
     fn is_human_readable(&self) -> bool {
@@ -265,19 +278,17 @@ impl Parts<'_> {
         self.writer.kept(written)
     }
 
-    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
-        let written = self.writer.put(name);
-        self.writer.kept(written)?;
-        self.within(name.as_bytes(), value)
+    /// Writes a value with this place.
+    fn at<T: Serialize + ?Sized>(&mut self, place: Place, value: &T) -> Result<(), Error> {
+        let here = std::mem::replace(&mut self.writer.place, place);
+        self.part(value)?;
+        self.writer.place = here;
+        Ok(())
     }
 
     /// Writes a value whose place has this name within the place of all parts.
     fn within<T: Serialize + ?Sized>(&mut self, name: &[u8], value: &T) -> Result<(), Error> {
-        let here = self.writer.place;
-        self.writer.place = here.under(name);
-        self.part(value)?;
-        self.writer.place = here;
-        Ok(())
+        self.at(self.writer.place.under(name), value)
     }
 
     fn end(self) -> Result<(), Error> {
@@ -286,25 +297,47 @@ impl Parts<'_> {
     }
 }
 
-macro_rules! parts {
+impl ser::SerializeSeq for Parts<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        self.at(self.writer.place.element(), value)
+    }
+
+    fn end(self) -> Result<(), Error> {
+        self.end()
+    }
+}
+
+/// The members of a tuple.
+struct Members<'w> {
+    parts: Parts<'w>,
+    announced: usize,
+    written: usize,
+}
+
+macro_rules! members {
     ($($trait:ident::$method:ident;)*) => {$(
-        impl ser::$trait for Parts<'_> {
+        impl ser::$trait for Members<'_> {
             type Ok = ();
             type Error = Error;
 
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-                self.part(value)
+                let place = self.parts.writer.place.member(self.written, self.announced);
+                self.written += 1;
+                self.parts.at(place, value)
             }
 
             fn end(self) -> Result<(), Error> {
-                self.end()
+                self.parts.writer.place.has_members(self.written);
+                self.parts.end()
             }
         }
     )*};
 }
 
-parts! {
-    SerializeSeq::serialize_element;
+members! {
     SerializeTuple::serialize_element;
     SerializeTupleStruct::serialize_field;
     SerializeTupleVariant::serialize_field;
@@ -358,9 +391,16 @@ impl ser::SerializeMap for Pairs<'_> {
     }
 }
 
+/// The fields of a struct.
+struct Fields<'w> {
+    parts: Parts<'w>,
+    /// Those that are written.
+    keys: Keys,
+}
+
 macro_rules! fields {
     ($($trait:ident;)*) => {$(
-        impl ser::$trait for Parts<'_> {
+        impl ser::$trait for Fields<'_> {
             type Ok = ();
             type Error = Error;
 
@@ -369,16 +409,21 @@ macro_rules! fields {
                 name: &'static str,
                 value: &T,
             ) -> Result<(), Error> {
-                self.field(name, value)
+                let written = self.parts.writer.put(name);
+                self.parts.writer.kept(written)?;
+                let place = self.parts.writer.place.under(name.as_bytes());
+                self.keys.add(place);
+                self.parts.at(place, value)
             }
 
             fn skip_field(&mut self, name: &'static str) -> Result<(), Error> {
-                self.writer.place.under(name.as_bytes()).is_left_out();
+                self.parts.writer.place.under(name.as_bytes()).is_left_out();
                 Ok(())
             }
 
             fn end(self) -> Result<(), Error> {
-                self.end()
+                self.keys.end_at(self.parts.writer.place);
+                self.parts.end()
             }
         }
     )*};
