@@ -472,10 +472,11 @@ fn a_state_that_was_named_group_loads_under_another_name() {
     let file = inspect::File::open_generation(path, 1, &Protection::new()).unwrap();
     let check = inspect::check(&file, &ExpectedSchema::of::<Team>());
     assert!(!check.is_refused(), "{check:?}");
-    let fields = CheckpointReader::<()>::open(path).unwrap();
+    let mut fields = CheckpointReader::<()>::open(path).unwrap();
     assert_eq!(fields.load_field::<Vec<u64>>("members").unwrap(), Some(vec![1, 2]));
     let mut matched = Team::default();
-    CheckpointReader::<Team>::open(path).unwrap().load_matching(&mut matched).unwrap().unwrap();
+    let matching = CheckpointReader::<Team>::open(path).unwrap().load_matching(&mut matched).unwrap();
+    assert!(matching.unwrap().kept.is_empty());
     assert_eq!(matched, team());
     let mut checkpoints = Checkpointer::<Team>::open(path).unwrap();
     assert_eq!(checkpoints.load().unwrap(), Some(team()));

@@ -147,7 +147,8 @@ impl GroupFile {
         Ok(file)
     }
 
-    /// Opens the part of a process in any place. One that is not there is damage, as in a directory.
+    /// Opens the part of a process in any place. One that is not there is damage, as in a
+    /// directory.
     fn part_in_home(&self, rank: usize) -> Result<File, Error> {
         let (home, generation) = (self.home.member(rank)?, self.manifest.generation());
         match File::open_in(&home, generation, &self.protection) {

@@ -35,8 +35,8 @@ pub(crate) fn check_parts(
     Ok(elsewhere)
 }
 
-/// The ranks without places in a directory, of a group of this size: these may be on other machines.
-/// In a store there are no others, so what is not there is lost.
+/// The ranks without places in a directory, of a group of this size: these may be on other
+/// machines. In a store there are no others, so what is not there is lost.
 ///
 /// # Errors
 /// If the ranks cannot be listed.

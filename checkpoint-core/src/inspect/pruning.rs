@@ -45,8 +45,8 @@ pub struct Pruned {
 ///
 /// Damaged generations do not count among those to keep: the newest are read and verified until
 /// enough are whole. If none is whole, nothing is removed. Where parts of a group are on other
-/// machines, the newest generation with all parts here stays too. The files of damaged outputs that a
-/// pipeline moved out of the way go too, once newer generations than these are kept. Pinned
+/// machines, the newest generation with all parts here stays too. The files of damaged outputs that
+/// a pipeline moved out of the way go too, once newer generations than these are kept. Pinned
 /// generations stay. Unless it is a trial, no program may have the directory open for saving.
 ///
 /// ```
