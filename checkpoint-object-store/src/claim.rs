@@ -197,10 +197,12 @@ impl Claim for ObjectClaim {
 
     fn begin(&mut self, generation: u64) -> Result<Box<dyn Draft>, Error> {
         self.session.lists(false);
-        let known = self.session.known();
+        let (known, epoch) = (self.session.known(), self.session.epoch());
+        // A removal that was put off, or whose answer was lost, would take the new object too.
+        let is_given_up = self.session.state().removed.contains_key(&(generation, epoch));
         // The number of a part counts for nothing without its table.
-        if self.session.job.is_none() && generation > known.saturating_add(1) {
-            self.session.claim(generation - 1, 0)?;
+        if self.session.job.is_none() && (generation > known.saturating_add(1) || is_given_up) {
+            self.session.claim(known.max(generation.saturating_sub(1)), 0)?;
         }
         Ok(Box::new(ObjectDraft::new(&self.session, generation)))
     }
