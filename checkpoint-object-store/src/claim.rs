@@ -83,8 +83,14 @@ impl ObjectClaim {
             state.removals - 1
         };
         let highest = listing.last_claim();
-        if highest > self.session.epoch() && self.session.check_is_mine(highest).is_err() {
-            self.session.state().removed.clear();
+        if highest > self.session.epoch()
+            && let Err(why) = self.session.check_is_mine(highest)
+        {
+            let mut state = self.session.state();
+            if state.taken_by.is_none() {
+                return Err(io::Error::other(why));
+            }
+            state.removed.clear();
             return Ok(());
         }
         let objects: Vec<(u64, u64)> = {
