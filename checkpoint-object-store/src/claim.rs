@@ -83,8 +83,14 @@ impl ObjectClaim {
             state.removals - 1
         };
         let highest = listing.last_claim();
-        if highest > self.session.epoch() && self.session.check_is_mine(highest).is_err() {
-            self.session.state().removed.clear();
+        if highest > self.session.epoch()
+            && let Err(why) = self.session.check_is_mine(highest)
+        {
+            let mut state = self.session.state();
+            if state.taken_by.is_none() {
+                return Err(io::Error::other(why));
+            }
+            state.removed.clear();
             return Ok(());
         }
         let objects: Vec<(u64, u64)> = {
@@ -197,10 +203,12 @@ impl Claim for ObjectClaim {
 
     fn begin(&mut self, generation: u64) -> Result<Box<dyn Draft>, Error> {
         self.session.lists(false);
-        let known = self.session.known();
+        let (known, epoch) = (self.session.known(), self.session.epoch());
+        // A removal that was put off, or whose answer was lost, would take the new object too.
+        let is_given_up = self.session.state().removed.contains_key(&(generation, epoch));
         // The number of a part counts for nothing without its table.
-        if self.session.job.is_none() && generation > known.saturating_add(1) {
-            self.session.claim(generation - 1, 0)?;
+        if self.session.job.is_none() && (generation > known.saturating_add(1) || is_given_up) {
+            self.session.claim(known.max(generation.saturating_sub(1)), 0)?;
         }
         Ok(Box::new(ObjectDraft::new(&self.session, generation)))
     }

@@ -185,10 +185,7 @@ impl Session {
                     Ok(before) => claimed.last = claimed.last.max(before.map_or(0, |before| before.last)),
                     // A later run removed it.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    Err(source) => {
-                        let location = self.place.location(&self.place.claim_key(highest));
-                        return Err(not_read("read", &location, source));
-                    }
+                    Err(source) => return Err(self.claim_not_read(highest, source)),
                 }
             }
             // The claims may have been removed. A run at the epoch of a generation may go on.
@@ -289,7 +286,8 @@ impl Session {
         }
     }
 
-    /// Adopts a claim above that of this run, if it is its own: its answer was lost.
+    /// Adopts a claim above that of this run, if it is its own: its answer was lost. One that cannot
+    /// be read just now tells nothing.
     pub(crate) fn check_is_mine(&self, highest: u64) -> Result<(), Error> {
         match self.read(highest) {
             Ok(Some(claimed)) if claimed.run == self.me.run => {
@@ -297,8 +295,18 @@ impl Session {
                 (state.epoch, state.known) = (highest, claimed.last);
                 Ok(())
             }
-            found => Err(self.taken(described(found.ok().flatten(), highest))),
+            Ok(found) => Err(self.taken(described(found, highest))),
+            // A run after that one removed it.
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+                Err(self.taken(described(None, highest)))
+            }
+            Err(source) => Err(self.claim_not_read(highest, source)),
         }
+    }
+
+    /// The error of a claim that the store does not give.
+    fn claim_not_read(&self, epoch: u64, source: io::Error) -> Error {
+        not_read("read", &self.place.location(&self.place.claim_key(epoch)), source)
     }
 
     /// Checks that the server refuses to create what exists: no claim means anything otherwise.

@@ -34,6 +34,8 @@ const LOCK: &str = ".lock";
 const SESSION: &str = "session";
 const HELLO: &str = "hello";
 const LEFT: &str = "left";
+/// The begin of the name of a file while it is written.
+const TEMPORARY: &str = ".tmp-";
 
 /// The pause between two looks for a file: it grows while nothing comes.
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
@@ -114,14 +116,16 @@ impl Meeting {
     ///
     /// `timeout` is the longest time to wait for another member, here and in each later call: at
     /// least as long as their work may differ between two calls. The directory is for the members
-    /// alone; it may be beside the checkpoint directory, not inside of it.
+    /// alone; it may be beside the checkpoint directory, not inside of it. Rank 0 removes what an
+    /// earlier job has left there, and no file of another program.
     ///
     /// # Errors
     /// [`io::ErrorKind::TimedOut`], with the ranks that did not come.
     /// [`io::ErrorKind::ResourceBusy`] if another job still meets there after `timeout`, or another
     /// process has the rank.
     /// [`io::ErrorKind::InvalidInput`] if the rank is not below the size, or the members give
-    /// different sizes. The error of the file system.
+    /// different sizes. [`io::ErrorKind::AlreadyExists`] if the directory has a file `session` of
+    /// another program. The error of the file system.
     pub fn at(path: impl AsRef<Path>, rank: usize, size: usize, timeout: Duration) -> io::Result<Meeting> {
         if rank >= size {
             let why = format!("there is no rank {rank} in a group of {size}: ranks count from 0");
@@ -129,6 +133,7 @@ impl Meeting {
         }
         let path = std::path::absolute(path)?;
         fs::create_dir_all(&path)?;
+        refuse_foreign(&path)?;
         match rank {
             0 => Meeting::convene(path, size, timeout),
             _ => Meeting::join(path, rank, size, timeout),
@@ -438,24 +443,99 @@ fn lock_directory(path: &Path, wait: &mut Wait) -> io::Result<Option<File>> {
     }
 }
 
-/// Removes the files of earlier jobs.
+/// Refuses a directory whose file `session` is of another program: this one would replace it. A
+/// power cut leaves one that is empty, or has only zeros.
+fn refuse_foreign(path: &Path) -> io::Result<()> {
+    let session = path.join(SESSION);
+    let is_ours = match read(&session) {
+        Ok(Some(bytes)) => {
+            bytes.iter().all(|byte| *byte == 0) || serde_json::from_slice::<Session>(&bytes).is_ok()
+        }
+        Ok(None) => true,
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => false,
+        Err(error) => return Err(error),
+    };
+    if is_ours {
+        return Ok(());
+    }
+    let why = format!(
+        "{} is not of a group: another program uses this directory, so give the group one of its own",
+        session.display()
+    );
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, why))
+}
+
+/// Removes the files of earlier jobs. The folder of a session has the file of its rank 0, or the
+/// last session names it; any other folder stays.
 fn remove_leftovers(path: &Path) {
+    let last = read_json::<Session>(&path.join(SESSION)).ok().flatten();
     let Ok(entries) = fs::read_dir(path) else { return };
     for entry in entries.flatten() {
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        let is_session = name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if is_session {
-            let _ = fs::remove_dir_all(entry.path());
-        } else if name == SESSION || name.ends_with(".hello") || name.starts_with(".tmp-") {
-            let _ = fs::remove_file(entry.path());
+        let (name, found) = (entry.file_name(), entry.path());
+        let (Some(name), Ok(kind)) = (name.to_str(), entry.file_type()) else { continue };
+        if kind.is_dir() {
+            let is_last = last.as_ref().is_some_and(|last| last.name == name);
+            if is_random_name(name) && (is_last || found.join(of_rank(0, name)).is_file()) {
+                let _ = remove_session(&found, name);
+            }
+        } else if is_temporary(name)
+            || is_of_rank(name, |what| what == HELLO) && matches!(read_json::<Hello>(&found), Ok(Some(_)))
+        {
+            let _ = fs::remove_file(found);
         }
     }
+    if last.is_some() {
+        let _ = fs::remove_file(path.join(SESSION));
+    }
+}
+
+/// Removes the folder of a session, unless a file of another program is in it. The file of rank 0,
+/// which tells whose folder it is, goes last.
+fn remove_session(folder: &Path, session: &str) -> io::Result<()> {
+    let of_first = of_rank(0, session);
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let is_ours = is_temporary(name)
+            || is_of_rank(name, |what| what == LEFT || is_random_name(what))
+            || name.split_once('.').is_some_and(|(round, rank)| is_number(round) && is_rank(rank));
+        if is_ours && name != of_first {
+            fs::remove_file(folder.join(name))?;
+        }
+    }
+    match fs::remove_file(folder.join(of_first)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::remove_dir(folder)
+}
+
+/// True for the name of a file that did not get its name yet: see [`put`].
+fn is_temporary(name: &str) -> bool {
+    let random = name.strip_prefix(TEMPORARY);
+    random.is_some_and(|random| random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// True for a name that [`of_rank`] makes, with such an end.
+fn is_of_rank(name: &str, is_end: impl FnOnce(&str) -> bool) -> bool {
+    name.split_once('.').is_some_and(|(rank, what)| is_rank(rank) && is_end(what))
+}
+
+fn is_rank(text: &str) -> bool {
+    text.len() >= 6 && is_number(text)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_random_name(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Makes the file that is locked while a process lives that wants this rank.
 fn live_in(folder: &Path, rank: usize, name: &str) -> io::Result<File> {
-    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
     if file.as_file().try_lock().is_ok() {
         write(&mut file, b"locked")?;
     }
@@ -471,7 +551,7 @@ fn has_ended(alive: &Path) -> bool {
 
 /// Writes a file that others find whole or not at all.
 fn put(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
     write(&mut file, bytes)?;
     file.persist(folder.join(name)).map_err(|error| error.error)?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +68,8 @@ pub(crate) struct Patience {
     pub(crate) first: Duration,
     /// At the start of a program whose directory is empty.
     pub(crate) first_of_empty: Duration,
+    /// For each request while a generation is copied back.
+    pub(crate) restore: Duration,
     /// For a removal.
     pub(crate) discard: Duration,
     /// At the end of the run.
@@ -77,6 +79,7 @@ pub(crate) struct Patience {
 const PATIENCE: Patience = Patience {
     first: Duration::from_secs(60),
     first_of_empty: Duration::from_secs(600),
+    restore: Duration::from_secs(600),
     discard: Duration::from_secs(600),
     end: Duration::from_secs(10),
 };
@@ -175,30 +178,35 @@ impl Mirror {
     /// Sets the longest time that a run waits for its mirror.
     #[cfg(test)]
     pub(crate) fn patience(mut self, longest: Duration) -> Mirror {
-        self.patience = Patience { first: longest, first_of_empty: longest, discard: longest, end: longest };
+        self.patience = Patience {
+            first: longest,
+            first_of_empty: longest,
+            restore: longest,
+            discard: longest,
+            end: longest,
+        };
         self
     }
 
     /// The place for a tool: it copies all generations and removes none, unless there are rules.
     pub(crate) fn by_hand(
         &self,
-        near: &Path,
         claiming: Claiming,
         protection: &Protection,
         disk: &Arc<dyn Disk>,
     ) -> Result<Far, Error> {
         let rules = Retention::newest(NonZeroUsize::MIN);
-        let far = self.far(near, claiming, &rules, protection, disk)?;
+        let far = self.far(claiming, &rules, protection, disk)?;
         Ok(match self.keep_last {
             Some(_) => far,
             None => Far { wanted: Wanted::All, ..far },
         })
     }
 
-    /// The place that these settings name, for a directory with these rules.
+    /// The place that these settings name, for a directory with these rules. It is not looked at:
+    /// its file system may hang.
     pub(crate) fn far(
         &self,
-        near: &Path,
         claiming: Claiming,
         rules: &Retention,
         protection: &Protection,
@@ -230,22 +238,6 @@ impl Mirror {
                 (Arc::new(Directory::new(&place.absolute()?, Arc::clone(disk))), true)
             }
         };
-        if is_directory {
-            let (near, far) = (without_links(near), without_links(home.path()));
-            let why = match (far.starts_with(&near), near.starts_with(&far)) {
-                (true, true) => Some("it is the directory itself: give a directory on another disk"),
-                (true, false) => {
-                    Some("it lies in the directory, and would be lost with it: give one on another disk")
-                }
-                (false, true) => {
-                    Some("the directory lies in it, and would be lost with it: give one on another disk")
-                }
-                (false, false) => None,
-            };
-            if let Some(why) = why {
-                return Err(invalid(&format!("the mirror {}", home.path().display()), why));
-            }
-        }
         Ok(Far {
             home,
             is_directory,
@@ -255,16 +247,6 @@ impl Mirror {
             protection: protection.clone().at_least(0),
         })
     }
-}
-
-/// The path without symbolic links, as far as it exists.
-fn without_links(path: &Path) -> PathBuf {
-    let found = path.ancestors().find_map(|above| {
-        let rest = path.strip_prefix(above).ok()?;
-        Some(above.canonicalize().ok()?.join(rest))
-    });
-    // Joined, an empty rest adds a separator.
-    found.map_or_else(|| path.to_owned(), |found| found.components().collect())
 }
 
 impl fmt::Debug for Mirror {

@@ -4,6 +4,7 @@
 //! [`Shared`] how far it is.
 
 mod asking;
+mod patient;
 mod shared;
 mod worker;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use self::patient::Patient;
 pub(crate) use self::shared::Shared;
 use self::shared::Start;
 use self::worker::Worker;
@@ -102,8 +104,7 @@ impl Mirroring {
         });
         match first {
             Ok(start) => {
-                let begun = self.check_is_ours(writer, &start, origin);
-                let begun = begun.and_then(|()| self.restart(writer, start));
+                let begun = self.go_on(writer, start, origin);
                 // A mirror that has more must be read: going on without it would give that up.
                 begun.map_err(|error| match is_away_from(writer.path(), &error) {
                     true => self.unreachable(writer, error.to_string()),
@@ -124,6 +125,20 @@ impl Mirroring {
         self.shared.state().newest = writer.newest();
         self.shared.tell();
         Ok(())
+    }
+
+    /// Goes on from the newest of both levels, if they are of one run.
+    fn go_on(&self, writer: &mut Writer, mut start: Start, origin: Option<&Origin>) -> Result<(), Error> {
+        if let Standing::Ahead { .. } = start.standing {
+            start.home = self.patient(start.home)?;
+        }
+        self.check_is_ours(writer, &start, origin)?;
+        self.restart(writer, start)
+    }
+
+    /// The mirror for reading by the run, which it does not hold up for ever.
+    fn patient(&self, home: Arc<dyn Home>) -> Result<Arc<dyn Home>, Error> {
+        Ok(Arc::new(Patient::new(home, self.patience.restore, &self.warnings)?))
     }
 
     /// Refuses to go on from what a mirror has more, where that is what this directory left: it
@@ -153,7 +168,7 @@ impl Mirroring {
         Ok(())
     }
 
-    /// Goes on from the newest of both levels.
+    /// Copies what the mirror has more.
     fn restart(&self, writer: &mut Writer, start: Start) -> Result<(), Error> {
         let Start { home, standing, used } = start;
         match standing {

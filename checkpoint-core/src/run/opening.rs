@@ -190,7 +190,7 @@ impl Chosen {
             }
             let claiming = Claiming { within: Weak::new(), ..claiming.clone() };
             let (protection, disk) = (&self.options.protection, self.opened_disk());
-            mirror.far(home.path(), claiming, retention_of_mirror, protection, &disk)
+            mirror.far(claiming, retention_of_mirror, protection, &disk)
         });
         if far.is_some() && self.stamp.is_of_step() {
             return Err(Error::InvalidSetting {

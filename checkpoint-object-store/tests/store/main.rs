@@ -229,6 +229,34 @@ fn a_save_that_lands_late_never_wins_over_a_later_run() {
 }
 
 #[test]
+fn an_own_claim_that_cannot_be_read_once_is_no_takeover() {
+    let server = Server::start();
+    let once = Options::default().home(store(&server, 0), "run.ckpt").unwrap();
+    let mut checkpoints = Checkpointer::<u64>::builder_in(once).keep_last(1).open().unwrap();
+    for number in 1..=2 {
+        checkpoints.save(&number).unwrap();
+    }
+    server.fault(Of::Put, Fault::SlowDown);
+    checkpoints.save(&3).unwrap_err();
+    // The next save claims again, and does not learn that it did: it lists, reads the claim before,
+    // and creates one.
+    server.fault(Of::Create, Fault::LostAnswer);
+    server.fault_after(3, Fault::SlowDown);
+    checkpoints.save(&4).unwrap_err();
+    assert!(!server.forget_fault());
+    assert!(server.object("run.ckpt/.claims/000002").is_some());
+    server.fault(Of::Get, Fault::SlowDown);
+    let error = checkpoints.save(&5).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert_eq!(server.faults_left(), 0);
+    checkpoints.save(&6).unwrap();
+    drop(checkpoints);
+    assert_eq!(load(&server), Some(6_u64));
+    let reader = CheckpointReader::<u64>::open_in(home(&server)).unwrap();
+    assert_eq!(reader.generations().unwrap().len(), 1);
+}
+
+#[test]
 fn a_long_state_is_sent_in_equal_parts_and_few_at_a_time() {
     let server = Server::start();
     let state: Vec<u8> = (0..=250).cycle().take(PART * 10).collect();

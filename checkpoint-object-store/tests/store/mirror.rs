@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use checkpointed::{Checkpointer, Error, Mirror};
+use checkpointed::{CheckpointReader, Checkpointer, Error, Mirror};
 use checkpointed_object_store::{ObjectHome, Options};
 
 use super::server::{Fault, Of, Server};
@@ -236,4 +236,30 @@ fn a_damaged_object_is_replaced_by_the_file() {
     let file = path.join(format!("{:020}.ckpt", 1));
     fs::write(&file, "damage").unwrap();
     assert_eq!(open(&path, &server, &warnings).load().unwrap(), Some(long(1)));
+}
+
+#[test]
+fn a_generation_that_is_pinned_late_stays_in_the_store() {
+    let (server, directory) = (Server::start(), tempfile::tempdir().unwrap());
+    let path = near(directory.path(), "near");
+    let mirror = Mirror::in_home(once(&server)).keep_last(1);
+    let mut checkpoints = Checkpointer::builder(&path).keep_last(9).mirror(mirror).open().unwrap();
+    for number in 1..=3_u64 {
+        checkpoints.save(&number).unwrap();
+        checkpoints.wait_for_mirror(LONG).unwrap();
+    }
+    // The mirror has given up 1 and 2. They are removed later, together with others.
+    checkpoints.pin(1).unwrap();
+    checkpoints.save(&4).unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    drop(checkpoints);
+    let keys = server.keys();
+    let of_first = |end: &str| {
+        let begin = format!("run.ckpt/{:020}", 1);
+        keys.iter().any(|key| key.starts_with(&begin) && key.ends_with(end))
+    };
+    assert!(of_first(".ckpt") && of_first(".pin"), "{keys:?}");
+    let mut reader = CheckpointReader::<u64>::open_in(once(&server)).unwrap();
+    assert_eq!(reader.generations().unwrap(), [1, 4]);
+    assert_eq!(reader.load_generation(1).unwrap(), 1);
 }

@@ -106,6 +106,78 @@ fn a_file_of_a_killed_attempt_is_never_taken_for_one_of_this() {
     assert!(!path.join(&old).exists());
 }
 
+/// The names in a directory, sorted.
+fn names(path: &Path) -> Vec<String> {
+    let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = entries.collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn nothing_foreign_at_the_place_of_a_meeting_is_removed() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path();
+    let (cached, killed, last, shared) = (
+        "d41d8cd98f00b204e9800998ecf8427e",
+        "00112233445566778899aabbccddeeff",
+        "ffeeddccbbaa99887766554433221100",
+        "0123456789abcdef0123456789abcdef",
+    );
+    for folder in [cached, killed, last, shared] {
+        fs::create_dir(path.join(folder)).unwrap();
+    }
+    for foreign in ["data", "17.000002", "000001.left"] {
+        fs::write(path.join(cached).join(foreign), "of another program").unwrap();
+    }
+    for kept in ["notes.hello", "000001.hello", ".tmp-", ".tmp-of-editor"] {
+        fs::write(path.join(kept), "of another program").unwrap();
+    }
+    // Those of ours: a job was killed, and the next one with a part of its files removed.
+    for ours in [format!("000000.{killed}"), format!("000001.{last}"), "17.000001".to_owned()] {
+        fs::write(path.join(killed).join(ours), "").unwrap();
+    }
+    fs::write(path.join(last).join("1234567.left"), "").unwrap();
+    fs::write(path.join(last).join(".tmp-aB3dE6"), "").unwrap();
+    list(path, last, killed, true);
+    fs::write(path.join(".tmp-aB3dE6"), "").unwrap();
+    put_json(path, &of_rank(2, HELLO), &Hello { name: killed.to_owned(), size: 3 }).unwrap();
+    // A folder of ours with a file that is not.
+    fs::write(path.join(shared).join(format!("000000.{shared}")), "").unwrap();
+    fs::write(path.join(shared).join("data"), "of another program").unwrap();
+
+    drop(Meeting::at(path, 0, 1, LONG).unwrap());
+    let left = [".lock", ".tmp-", ".tmp-of-editor", "000001.hello", shared, cached, "notes.hello", "session"];
+    assert_eq!(names(path), left);
+    assert_eq!(names(&path.join(cached)), ["000001.left", "17.000002", "data"]);
+    assert_eq!(names(&path.join(shared)), ["data"]);
+}
+
+#[test]
+fn a_directory_with_the_session_of_another_is_refused() {
+    let parent = tempfile::tempdir().unwrap();
+    let session = parent.path().join(SESSION);
+    for foreign in ["of another program", "{}"] {
+        fs::write(&session, foreign).unwrap();
+        for rank in 0..2 {
+            let error = Meeting::at(parent.path(), rank, 2, LONG).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            assert!(error.to_string().contains("session is not of a group"), "{error}");
+        }
+        assert_eq!(fs::read(&session).unwrap(), foreign.as_bytes());
+        assert_eq!(names(parent.path()), [SESSION]);
+    }
+    // A power cut leaves this.
+    for bytes in [vec![], vec![0; 90]] {
+        fs::write(&session, bytes).unwrap();
+        meet(parent.path(), 2, drop);
+    }
+    fs::remove_file(&session).unwrap();
+    fs::create_dir(&session).unwrap();
+    let error = Meeting::at(parent.path(), 0, 1, LONG).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+}
+
 #[test]
 fn a_second_job_at_the_same_place_is_refused() {
     let parent = tempfile::tempdir().unwrap();

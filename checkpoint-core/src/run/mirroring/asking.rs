@@ -33,8 +33,10 @@ impl Mirroring {
             return Ok(false);
         };
         let timing: Arc<dyn Timing> = Arc::new(Unhurried);
-        let restored =
-            home.check().and_then(|()| restore(&*home, (&mut *writer, &self.records), better_than, &timing));
+        let restored = self.patient(home).and_then(|home| {
+            home.check()?;
+            restore(&*home, (&mut *writer, &self.records), better_than, &timing)
+        });
         match restored {
             Ok((restored, tried)) => {
                 self.note_damaged(&tried);

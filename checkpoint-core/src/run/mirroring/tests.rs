@@ -102,6 +102,8 @@ struct Flaky {
     is_answered: Condvar,
     /// True to answer none from the next name on that a generation is to get.
     hangs_at_publish: AtomicBool,
+    /// The number of the opening from which on none is answered, counted down; 0 for none.
+    hangs_at_opening: AtomicU64,
     /// A generation whose file the device does not give: after so many openings, and so often.
     unread: Mutex<(u64, usize, usize)>,
 }
@@ -151,8 +153,13 @@ impl Script for Flaky {
         if request == Request::Publish && self.hangs_at_publish.load(Ordering::SeqCst) {
             self.set_hangs(true);
         }
-        drop(self.is_answered.wait_while(self.hangs.lock().unwrap(), |hangs| *hangs).unwrap());
         let count = |number: u64| number.checked_sub(1);
+        if matches!(request, Request::Open(_))
+            && self.hangs_at_opening.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count) == Ok(1)
+        {
+            self.set_hangs(true);
+        }
+        drop(self.is_answered.wait_while(self.hangs.lock().unwrap(), |hangs| *hangs).unwrap());
         let fails = self.is_away.load(Ordering::SeqCst)
             || request == Request::List
                 && self.failing_listing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count) == Ok(1);
@@ -953,6 +960,69 @@ fn a_mirror_that_never_answers_holds_no_program_for_good() {
     // Only the newest was sent at once; the discard may have come before the others.
     checkpoints.wait_for_mirror(LONG).unwrap();
     assert_eq!((loaded(&bench.near), loaded(&bench.far)), (Some(2), Some(2)));
+}
+
+#[test]
+fn a_mirror_that_hangs_while_it_is_read_holds_up_no_start() {
+    let soon = Duration::from_millis(300);
+    let mut hung = Vec::new();
+    for opening in 1.. {
+        let bench = bench();
+        bench.run([1, 2]);
+        fs::remove_dir_all(&bench.near).unwrap();
+        let far = Flaky::at(&bench.far);
+        far.hangs_at_opening.store(opening, Ordering::SeqCst);
+        let opened = bench.builder(Mirror::in_home(far.clone()).patience(soon)).open();
+        far.hangs_at_opening.store(0, Ordering::SeqCst);
+        far.set_hangs(false);
+        match opened {
+            Err(error) => {
+                assert!(matches!(error, Error::MirrorUnreachable { .. }), "{opening}: {error}");
+                hung.push(error.to_string());
+            }
+            Ok(mut checkpoints) => {
+                assert_eq!(checkpoints.load().unwrap(), Some(2));
+                break;
+            }
+        }
+        far.wait_until_left();
+        // Nothing is taken for a fresh start.
+        assert_eq!(bench.open().load().unwrap(), Some(2), "{opening}");
+    }
+    assert!(hung.iter().all(|text| text.contains("no answer within 300ms")), "{hung:?}");
+    // The run itself reads, once the first contact was made.
+    assert!(hung.iter().any(|text| !text.contains("could not open the mirror")), "{hung:?}");
+}
+
+#[test]
+fn a_mirror_that_hangs_while_it_is_read_holds_up_no_load() {
+    let soon = Duration::from_millis(300);
+    let mut hung = 0;
+    for opening in 1.. {
+        let bench = bench();
+        bench.run([1, 2]);
+        let far = Flaky::at(&bench.far);
+        let mut checkpoints = bench.builder(Mirror::in_home(far.clone()).patience(soon)).open().unwrap();
+        checkpoints.wait_for_mirror(LONG).unwrap();
+        damage(&bench.near, 2);
+        far.hangs_at_opening.store(opening, Ordering::SeqCst);
+        let loaded = checkpoints.load();
+        far.hangs_at_opening.store(0, Ordering::SeqCst);
+        far.set_hangs(false);
+        match loaded {
+            Err(error) => {
+                assert!(matches!(error, Error::MirrorUnreachable { .. }), "{opening}: {error}");
+                hung += 1;
+            }
+            Ok(state) => {
+                assert_eq!(state, Some(2));
+                break;
+            }
+        }
+        // It answers again.
+        assert_eq!(checkpoints.load().unwrap(), Some(2), "{opening}");
+    }
+    assert!(hung > 0);
 }
 
 #[test]

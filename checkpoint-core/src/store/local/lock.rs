@@ -14,7 +14,8 @@ use std::sync::{Mutex, PoisonError};
 use super::disk::Locking;
 use super::output::check_limit;
 use super::real::{Access, has_one_name, has_other_names, is_same_file, must_be_regular, no_follow_no_wait};
-use super::take::shares;
+use super::take::{describe_holder, is_holder, shares};
+use crate::error::Error;
 use crate::store::process::Process;
 use crate::store::{Lock, name};
 
@@ -49,12 +50,41 @@ pub(super) struct DirectoryLock {
 struct LockFile {
     file: File,
     metadata: fs::Metadata,
+    /// True if it got our text.
+    is_ours: bool,
 }
 
 impl LockFile {
     fn new(file: File) -> io::Result<LockFile> {
         let metadata = file.metadata()?;
-        Ok(LockFile { file, metadata })
+        Ok(LockFile { file, metadata, is_ours: false })
+    }
+
+    /// Writes the holder to it. It is only for messages, and for the look of a holder that lost its
+    /// lock: a full disk must not keep a program from loading.
+    fn leave(&mut self, holder: &str) {
+        // A file with another name is a user's own, linked under our name: it is locked, but not
+        // written to.
+        if self.file.metadata().is_ok_and(|metadata| has_one_name(&metadata))
+            && check_limit(holder.len() as u64).is_ok()
+        {
+            let _ = self.file.set_len(0);
+            let written =
+                self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(holder.as_bytes()));
+            self.is_ours = written.is_ok();
+        }
+    }
+
+    /// The text of a program that has locked it in our place, since we had. It is read by the open
+    /// file, because to close another one could end a lock that its file system only emulates.
+    fn taken_by(&self, holder: &str) -> Option<String> {
+        let mut file = &self.file;
+        let mut text = Vec::new();
+        let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(LONGEST).read_to_end(&mut text));
+        // One that cannot be read tells of nobody.
+        let text = read.ok().and_then(|_| String::from_utf8(text).ok()).filter(|_| self.is_ours)?;
+        let is_other = text != holder && is_holder(&text) && !(shares(&text) && shares(holder));
+        is_other.then_some(text)
     }
 
     /// True if a path leads to it.
@@ -117,9 +147,12 @@ pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock)
         };
         // Between opening and locking, either could have been removed, and another created and
         // locked.
-        let file = lock.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = lock.file.lock().unwrap_or_else(PoisonError::into_inner);
         if lock.is_same_directory()? && lock.is_there(&file)? {
-            leave(&file.file, &lock.holder);
+            // Without a lock, the text could belong to a program that has one.
+            if lock.is_lockable {
+                file.leave(&lock.holder);
+            }
             drop(file);
             let lock = Box::new(lock);
             return Ok(match unsupported {
@@ -177,19 +210,6 @@ fn text(file: File) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Writes the holder to the file. It is only for messages: a full disk must not keep a program from
-/// loading.
-fn leave(mut file: &File, holder: &str) {
-    // A file with another name is a user's own, linked under our name: it is locked, but not
-    // written to.
-    if file.metadata().is_ok_and(|metadata| has_one_name(&metadata))
-        && check_limit(holder.len() as u64).is_ok()
-    {
-        let _ = file.set_len(0);
-        let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(holder.as_bytes()));
-    }
-}
-
 impl DirectoryLock {
     fn is_same_directory(&self) -> io::Result<bool> {
         let Some((_, held)) = &self.directory else { return Ok(true) };
@@ -214,7 +234,7 @@ impl DirectoryLock {
             return false;
         }
         let opened = open(&self.path.join(name::LOCK), &mut options).and_then(LockFile::new);
-        let Ok(file) = opened else { return self.is_locked };
+        let Ok(mut file) = opened else { return self.is_locked };
         if (self.try_lock)(&file.file).is_err() || !matches!(self.is_there(&file), Ok(true)) {
             return self.is_locked;
         }
@@ -224,7 +244,7 @@ impl DirectoryLock {
             return false;
         }
         self.access.grant(&file.file);
-        leave(&file.file, &self.holder);
+        file.leave(&self.holder);
         tracing::debug!(path = %self.path.display(), "the lock file was gone, and is made again");
         *current = file;
         true
@@ -241,7 +261,27 @@ impl Lock for DirectoryLock {
             return Ok(false);
         }
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(!self.is_lockable || self.is_there(&file)? || self.make_again(&mut file))
+        if !self.is_lockable {
+            return Ok(true);
+        }
+        if !self.is_there(&file)? {
+            return Ok(self.make_again(&mut file));
+        }
+        Ok(file.taken_by(&self.holder).is_none())
+    }
+
+    fn lost(&self, path: &Path) -> Error {
+        // In a forked process, a thread of the parent may hold the mutex.
+        if self.process.is_current() {
+            let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(other) = file.taken_by(&self.holder) {
+                let other = describe_holder(&other, path);
+                let holder =
+                    format!("{other}, which got the lock that the file system had taken from this program");
+                return Error::InUse { path: path.to_owned(), holder };
+            }
+        }
+        Error::DirectoryReplaced { path: path.to_owned() }
     }
 
     fn touch(&self) {
@@ -351,5 +391,42 @@ mod tests {
         // So does one that has ended meanwhile.
         drop(alone);
         assert!(!shared.stands().unwrap() && !other.stands().unwrap());
+    }
+
+    /// As on a machine that its file system has lost for a while: nothing is locked.
+    fn lost_locks(_: &File) -> Result<(), TryLockError> {
+        Ok(())
+    }
+
+    #[test]
+    fn a_lock_that_was_given_to_another_program_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let ours = "{\"process\":1,\"host\":\"a\"}";
+        let lock = |holder: &str| match lock(path, holder, Access::default(), lost_locks).unwrap() {
+            Locking::Taken(lock) => lock,
+            other => panic!("{other:?}"),
+        };
+        let first = lock(ours);
+        assert!(first.stands().unwrap() && first.stands().unwrap());
+        let second = lock("{\"process\":2,\"host\":\"b\"}");
+        assert!(!first.stands().unwrap() && second.stands().unwrap());
+        let error = first.lost(path);
+        assert!(matches!(error, Error::InUse { .. }), "{error:?}");
+        assert!(error.to_string().contains("process 2 on b, which got the lock"), "{error}");
+        // It may have saved, and ended.
+        drop(second);
+        assert!(!first.stands().unwrap());
+        // Others that share it are no strangers to each other.
+        let sharing =
+            ["a", "b"].map(|host| lock(&format!("{{\"process\":1,\"host\":\"{host}\",\"shares\":true}}")));
+        assert!(sharing.iter().all(|lock| lock.stands().unwrap()));
+        // A text of the user is nobody's, and neither is one that was there before.
+        let third = lock(ours);
+        fs::write(path.join(name::LOCK), "do not touch").unwrap();
+        assert!(third.stands().unwrap());
+        fs::hard_link(path.join(name::LOCK), path.join("second name")).unwrap();
+        fs::write(path.join(name::LOCK), "{\"process\":2,\"host\":\"b\"}").unwrap();
+        assert!(lock(ours).stands().unwrap());
     }
 }

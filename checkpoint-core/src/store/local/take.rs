@@ -147,6 +147,11 @@ pub(super) fn shares(holder: &str) -> bool {
     serde_json::from_str::<Holder>(holder).is_ok_and(|holder| holder.shares)
 }
 
+/// True for the text that a program of this library leaves in a lock file.
+pub(super) fn is_holder(text: &str) -> bool {
+    serde_json::from_str::<Holder>(text).is_ok()
+}
+
 /// Describes to the user the program that has a lock, by the text in the lock file. Where that
 /// program has ended, another one must have the lock now. Unknown text is returned as it is.
 pub(super) fn describe_holder(holder: &str, directory: &Path) -> String {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::compare::{Comparison, compare, likeness};
@@ -24,9 +24,10 @@ impl Far {
     /// that was there before, and is absent now, is not created: its disk may be missing.
     ///
     /// # Errors
-    /// [`Error::MirrorApart`], without a claim, where each level has what the other never had, or,
+    /// One of the two lies in the other. [`Error::MirrorApart`], without a claim, where each level has what the other never had, or,
     /// unless the run can go on from it, where the mirror is ahead.
     pub(crate) fn reach(&self, near: &Near, may_be_ahead: bool) -> Result<(Mirror, Standing), Error> {
+        self.check_is_apart(near)?;
         let records = Records::new(Arc::clone(&near.disk), near.home.path(), self.home.path());
         self.check_is_there(near, &records)?;
         let before = compare(&*near.home, &*self.home, &records, &self.protection)?;
@@ -60,6 +61,21 @@ impl Far {
             false => mirror.compare_again(may_be_ahead)?,
         };
         Ok((mirror, standing))
+    }
+
+    /// Refuses a directory in the other one, by whatever links.
+    fn check_is_apart(&self, near: &Near) -> Result<(), Error> {
+        if !self.is_directory {
+            return Ok(());
+        }
+        let (near, far) = (without_links(near.home.path()), without_links(self.home.path()));
+        let why = match (far.starts_with(&near), near.starts_with(&far)) {
+            (true, true) => "it is the directory itself: give a directory on another disk",
+            (true, false) => "it lies in the directory, and would be lost with it: give one on another disk",
+            (false, true) => "the directory lies in it, and would be lost with it: give one on another disk",
+            (false, false) => return Ok(()),
+        };
+        Err(Error::InvalidSetting { setting: format!("the mirror {}", self.home.path().display()), why })
     }
 
     fn check_is_there(&self, near: &Near, records: &Records) -> Result<(), Error> {
@@ -138,6 +154,16 @@ impl Far {
         comparison.standing = Standing::Behind;
         Ok(None)
     }
+}
+
+/// The path without symbolic links, as far as it exists.
+fn without_links(path: &Path) -> PathBuf {
+    let found = path.ancestors().find_map(|above| {
+        let rest = path.strip_prefix(above).ok()?;
+        Some(above.canonicalize().ok()?.join(rest))
+    });
+    // Joined, an empty rest adds a separator.
+    found.map_or_else(|| path.to_owned(), |found| found.components().collect())
 }
 
 impl Mirror {
