@@ -315,9 +315,12 @@ fn fill(from: &Path, to: &Path, work: &mut Work<'_>) -> Result<Vec<u64>, Error> 
         if from.join(RANKS).is_dir() {
             generations = copy_parts(&source, &target, generations, work)?;
         }
-        each(from, |entry, name| match is_note(name) && !to.join(name).exists() {
-            true => copy_small(entry, &to.join(name)),
-            false => Ok(()),
+        each(from, |entry, name| {
+            if is_note(name) && !to.join(name).exists() {
+                copy_small(entry, &to.join(name))?;
+                (work.meanwhile)(entry);
+            }
+            Ok(())
         })?;
         // With the note of a rewind that came between the two, the program would never go back.
         if rewinds(&source)? == before {
