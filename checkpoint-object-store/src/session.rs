@@ -286,8 +286,8 @@ impl Session {
         }
     }
 
-    /// Adopts a claim above that of this run, if it is its own: its answer was lost. One that cannot
-    /// be read just now tells nothing.
+    /// Adopts a claim above that of this run, if it is its own: its answer was lost. One that
+    /// cannot be read just now tells nothing.
     pub(crate) fn check_is_mine(&self, highest: u64) -> Result<(), Error> {
         match self.read(highest) {
             Ok(Some(claimed)) if claimed.run == self.me.run => {
