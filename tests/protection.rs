@@ -445,6 +445,28 @@ mod encryption {
     }
 
     #[test]
+    fn no_field_of_a_file_that_is_not_encrypted_is_taken() {
+        #[checkpointed]
+        struct State {
+            big: Vec<f64>,
+            step: u64,
+        }
+        let (_parent, path) = nowhere();
+        let state = State { big: vec![0.5; 100_000], step: 7 };
+        Checkpointer::<State>::open(&path).unwrap().save(&state).unwrap();
+        let field = || {
+            let reader = CheckpointReader::<State>::builder(&path).protection(secret()).open();
+            reader.unwrap().load_field::<u64>("step")
+        };
+        assert!(matches!(field(), Err(Error::NotEncrypted { .. })));
+        // An attacker hides what the file is.
+        let mut file = fs::read(file_of(&path, 1)).unwrap();
+        file[0] ^= 1;
+        fs::write(file_of(&path, 1), file).unwrap();
+        assert!(field().is_err());
+    }
+
+    #[test]
     fn a_changed_or_shorter_encrypted_file_falls_back() {
         let (_parent, path) = nowhere();
         saved(&path, &secret(), 2);

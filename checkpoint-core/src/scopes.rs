@@ -89,9 +89,12 @@ pub struct Scopes {
     has_saved_for_stop: bool,
     /// The number of times that the program was told to stop.
     told: u64,
-    /// True if a function that was told to stop has returned. Nothing newer is saved then: those
-    /// around it would count its work as done.
+    /// True if a function that was told to stop has returned. No new variables are saved then:
+    /// those around it would count its work as done.
     is_cut_short: bool,
+    /// True if such a function, or one around it that has returned too, is in the last save: that
+    /// is ahead of what those around them kept.
+    is_ahead: bool,
 }
 
 /// The facts about a type of variables.
@@ -147,6 +150,12 @@ struct Frame {
     /// True if the function was told to stop.
     #[serde(skip)]
     is_told: bool,
+    /// True if the last save has it.
+    #[serde(skip)]
+    is_saved: bool,
+    /// True if it was entered after another function was stopped: a restart is not there yet.
+    #[serde(skip)]
+    is_late: bool,
 }
 
 /// The right of a function to call one with a scope of its own. A restart goes on from the
@@ -282,9 +291,13 @@ impl Scopes {
                     asked: 0,
                     has_passed: false,
                     is_told: false,
+                    is_saved: false,
+                    is_late: self.is_cut_short,
                 }
             }
-            Some(expected) if expected.is_of(name, &work) => self.restored.remove(0),
+            Some(expected) if expected.is_of(name, &work) => {
+                Frame { is_saved: true, is_late: self.is_cut_short, ..self.restored.remove(0) }
+            }
             Some(expected) => {
                 let label = |name: &str, work: &str| match work {
                     "" => name.to_owned(),
@@ -307,11 +320,11 @@ impl Scopes {
     /// A function that asks again, and has not called a function that saves meanwhile, gets the
     /// reason at once. Save before [`finish`](Scopes::finish) then, or it is an error.
     ///
-    /// A function that got the reason returns before its work is done. From then on nothing newer
-    /// is saved, so the next run goes on inside of that function: around it,
-    /// [`save_if_due`](Scope::save_if_due) does nothing, [`save`](Scope::save) is an error, and
-    /// work done [`once`](Scope::once) is not remembered. Only the function itself may save before
-    /// it returns.
+    /// A function that got the reason returns before its work is done. If it was saved inside, that
+    /// save stands, and the next run goes on there: around it,
+    /// [`save_if_due`](Scope::save_if_due) does nothing, and [`save`](Scope::save) is an error. If
+    /// it was not, these save what was kept before its call, and the next run calls it again. Work
+    /// done [`once`](Scope::once) that was stopped is not remembered.
     ///
     /// ```
     /// # fn main() -> Result<(), checkpointed::Error> {
@@ -453,14 +466,22 @@ impl Scopes {
 
     /// Leaves all scopes inside of this many.
     fn leave(&mut self, depth: usize) {
-        let mut left = self.stack.frames.iter().skip(depth);
-        self.is_cut_short |= left.any(|frame| frame.is_told);
+        let left = self.stack.frames.iter().skip(depth);
+        self.is_cut_short |= left.clone().any(|frame| frame.is_told);
+        self.is_ahead |= self.is_cut_short && left.clone().any(|frame| frame.is_saved);
         self.stack.frames.truncate(depth);
     }
 
-    /// Checks that a save would not count work as done that was stopped before its end.
-    fn check_whole(&self) -> Result<(), Error> {
-        if self.is_cut_short { Err(Error::ScopeStopped { name: self.active() }) } else { Ok(()) }
+    /// True if a save would take the place of a better one, for the stop or inside of a function
+    /// that was stopped, or if it would be of a function behind that one.
+    fn must_not_save(&self) -> bool {
+        let is_late = || self.stack.frames.iter().any(|frame| frame.is_late);
+        self.is_cut_short && (self.is_ahead || self.has_saved_for_stop || is_late())
+    }
+
+    /// Notes that a save has all scopes of the present.
+    fn note_saved(&mut self) {
+        self.stack.frames.iter_mut().for_each(|frame| frame.is_saved = true);
     }
 
     /// True, once for each scope, on the way back to a scope inside of it. A program that does not
@@ -497,6 +518,7 @@ impl From<Checkpointer<Stack>> for Scopes {
             has_saved_for_stop: false,
             told: 0,
             is_cut_short: false,
+            is_ahead: false,
         }
     }
 }
@@ -569,13 +591,18 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// # Errors
     /// Those of [`Checkpointer::save`]; [`Error::OtherScope`] if a restart did not come back to all
     /// scopes that were active. [`Error::ScopeStopped`] if a function that was
-    /// [told to stop](Scopes::should_stop) has returned.
+    /// [told to stop](Scopes::should_stop) has returned, and is in the last save.
     pub fn save(&mut self, variables: &T) -> Result<Saved, Error> {
         self.scopes.turn += 1;
-        self.scopes.check_whole()?;
+        self.leave_forgotten();
+        if self.scopes.must_not_save() {
+            let exit_code = self.scopes.checkpoints.exit_code_of_stop();
+            return Err(Error::ScopeStopped { name: self.scopes.active(), exit_code });
+        }
         self.scopes.check_restored()?;
-        self.keep(variables)?;
+        self.keep_whole(variables)?;
         let saved = self.scopes.saved(|checkpoints, stack| checkpoints.save(stack))?;
+        self.scopes.note_saved();
         self.scopes.has_saved_for_stop |= self.scopes.checkpoints.is_to_stop();
         Ok(saved)
     }
@@ -586,7 +613,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// saved. On the way there, each scope may call this once without a save: all that there is to
     /// save is in that checkpoint. A reason to stop counts as saved then.
     ///
-    /// It saves nothing once a function that was [told to stop](Scopes::should_stop) has returned.
+    /// It saves nothing once a function that was [told to stop](Scopes::should_stop) has returned,
+    /// and is in the last save.
     ///
     /// # Errors
     /// Those of [`save`](Scope::save), but for [`Error::ScopeStopped`].
@@ -596,7 +624,8 @@ impl<T: Checkpoint> Scope<'_, T> {
             Turn::Save(why) => why,
             Turn::Pass(decision) => return Ok(decision),
         };
-        if self.scopes.is_cut_short {
+        self.leave_forgotten();
+        if self.scopes.must_not_save() {
             return Ok(Decision::NotDue);
         }
         let is_for_stop = matches!(why, SaveReason::Stopping(_));
@@ -605,13 +634,22 @@ impl<T: Checkpoint> Scope<'_, T> {
             return Ok(Decision::NotDue);
         }
         self.scopes.check_restored()?;
-        self.keep(variables)?;
+        self.keep_whole(variables)?;
         let save = |checkpoints: &mut Checkpointer<Stack>, stack: &Stack| {
             checkpoints.made_because(why, stack, Metadata::new())
         };
         let decision = self.scopes.saved(save)?;
+        if !matches!(decision, Decision::Failed { .. }) {
+            self.scopes.note_saved();
+        }
         self.scopes.has_saved_for_stop |= is_for_stop && decision.is_saved();
         Ok(decision)
+    }
+
+    /// Keeps the variables to save. After a function that was stopped they may count the half of its
+    /// work: then those that were kept before its call are saved.
+    fn keep_whole(&mut self, variables: &T) -> Result<(), Error> {
+        if self.scopes.is_cut_short { Ok(()) } else { self.keep(variables) }
     }
 
     /// Leaves the scopes inside this one that were forgotten (`mem::forget`) instead of dropped:

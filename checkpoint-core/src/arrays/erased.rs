@@ -16,7 +16,10 @@ use std::any::TypeId;
 use std::any::type_name;
 use std::collections::HashMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
+use std::net::{SocketAddr, SocketAddrV6};
+use std::ops::RangeInclusive;
 use std::ptr::NonNull;
 use std::sync::LazyLock;
 
@@ -41,7 +44,7 @@ use crate::schema::Element;
 /// # Safety
 /// Neither the type nor any type that is a part of it has a lifetime as a parameter. So no other
 /// type differs from it in lifetimes alone.
-pub(super) unsafe trait NoLifetimes: Sized + 'static {}
+pub(crate) unsafe trait NoLifetimes: Sized + 'static {}
 
 macro_rules! without_lifetimes {
     ($($type:ty),*) => {$(
@@ -50,7 +53,8 @@ macro_rules! without_lifetimes {
     )*};
 }
 
-without_lifetimes!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64, bool);
+without_lifetimes!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64, bool, char);
+without_lifetimes!(SocketAddr, SocketAddrV6);
 #[cfg(feature = "half")]
 without_lifetimes!(half::f16, half::bf16);
 #[cfg(feature = "ndarray")]
@@ -66,6 +70,9 @@ without_lifetimes!(
 );
 #[cfg(feature = "nalgebra")]
 without_lifetimes!(Dyn);
+
+// SAFETY: the type has no lifetimes as parameters, and neither has `T`.
+unsafe impl<T: NoLifetimes> NoLifetimes for RangeInclusive<T> {}
 
 // SAFETY: the one parameter that is a type has no lifetimes.
 unsafe impl<T: NoLifetimes, const N: usize> NoLifetimes for [T; N] {}
@@ -452,6 +459,38 @@ impl Grids {
     {
         self.0.insert(TypeId::of::<CowArray<'static, A, D>>(), (view_cow::<A, D>, kind));
         self.0.insert(TypeId::of::<&'static CowArray<'static, A, D>>(), (view_cow_behind::<A, D>, kind));
+    }
+}
+
+/// A value whose type is forgotten by the compiler.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Forgotten<'v> {
+    id: TypeId,
+    address: *const (),
+    value: PhantomData<&'v ()>,
+}
+
+impl<'v> Forgotten<'v> {
+    #[inline]
+    pub(crate) fn of<T: ?Sized>(value: &'v T) -> Forgotten<'v> {
+        let address = std::ptr::from_ref(value).cast::<()>();
+        Forgotten { id: typeid::of::<T>(), address, value: PhantomData }
+    }
+
+    /// The value as a `U`, if it is one, or a reference to one.
+    pub(crate) fn as_one<U: NoLifetimes>(self) -> Option<&'v U> {
+        if self.id == TypeId::of::<U>() {
+            // SAFETY: `of` alone makes a `Forgotten`, of a `T` that is borrowed for `'v`, with its
+            // id and its address. The ids are equal, so `T` is `U` except for lifetimes, and `U`
+            // has none.
+            return Some(unsafe { &*self.address.cast::<U>() });
+        }
+        if self.id == TypeId::of::<&'static U>() {
+            // SAFETY: the same, and so `T` is a `&'i U`, where `'i` outlives `'v`, for which it is
+            // borrowed.
+            return Some(unsafe { *self.address.cast::<&'v U>() });
+        }
+        None
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) use erased::grid;
 #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
 pub(crate) use grid::{Grid, Lengths};
 
-pub(crate) use erased::{group, vec_kind, view, visitor_reads, whole};
+pub(crate) use erased::{Forgotten, group, vec_kind, view, visitor_reads, whole};
 
 /// A contiguous array of numbers, borrowed from the state.
 #[derive(Clone, Debug)]

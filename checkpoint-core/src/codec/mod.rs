@@ -13,6 +13,7 @@
 //! - All sequences together announce no more elements than there are bytes, plus an allowance for
 //!   elements that take no space (`Vec<()>`). Bytes back every other length.
 //! - An array of numbers leaves a reference in the state, and is kept elsewhere.
+//! - A value of which serde writes only a part is replaced or refused ([`partial`]).
 //! - Values inside each other get the stack that they need ([`stack`]).
 //!
 //! [`guise`] tells the way in which the two sides recognise each other through serde.
@@ -25,6 +26,7 @@ mod leaf;
 mod leaves;
 mod novel;
 mod observed;
+mod partial;
 mod parts;
 mod reader;
 mod rows;
@@ -41,6 +43,7 @@ pub(crate) use self::forms::Forms;
 pub(crate) use self::guise::{is_reader, is_writer};
 pub(crate) use self::novel::{Keys, Place};
 pub(crate) use self::observed::Observed;
+pub(crate) use self::partial::partial;
 pub(crate) use self::reader::Reader;
 pub(crate) use self::stack::Room;
 use self::writer::Writer;

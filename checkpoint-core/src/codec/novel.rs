@@ -42,8 +42,9 @@ impl Met {
     pub(super) fn learn(&self, noted: Forms) {
         let mut forms = self.forms();
         // A type whose keys are always new is not read back for ever.
-        let looks = forms.known.len() < NOVEL_FORMS;
-        forms.new = noted.into_iter().filter(|form| looks && !forms.known.contains(form)).collect();
+        let looks = |form: &u64| forms.known.len() < most(*form);
+        let new = noted.into_iter().filter(|form| looks(form) && !forms.known.contains(form)).collect();
+        forms.new = new;
     }
 
     /// True if the last state had a form that none before it had which was read back.
@@ -58,6 +59,15 @@ impl Met {
         forms.known.extend(new);
     }
 }
+
+/// The number of forms from which on one like this is not looked at. Sets of fields can be many, and
+/// leave room for the others.
+fn most(form: u64) -> usize {
+    if form & IS_SET == IS_SET { NOVEL_FORMS / 2 } else { NOVEL_FORMS }
+}
+
+/// The bit that tells a set of fields or of keys from other forms.
+const IS_SET: u64 = 1;
 
 /// Does `encode`, and returns the forms in the state that it encodes.
 pub(super) fn noting<R>(encode: impl FnOnce() -> R) -> (R, Forms) {
@@ -167,9 +177,36 @@ impl Place {
     /// Notes that a value of this kind is here, if a state is encoded.
     pub(crate) fn holds(self, kind: u8) {
         lasting::look(&NOTED, |noted| {
-            if let Some(noted) = noted.as_mut().filter(|noted| noted.len() < NOVEL_FORMS) {
-                noted.insert(self.with(kind.into()).hash);
+            let hash = self.with(kind.into()).hash;
+            let form = if kind == KEYS { hash | IS_SET } else { hash & !IS_SET };
+            if let Some(noted) = noted.as_mut().filter(|noted| noted.len() < most(form)) {
+                noted.insert(form);
             }
         });
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_of_fields_leave_room_for_other_forms() {
+        let met = Met::default();
+        let set = |number: u64| Keys(number).end_at(Place::ROOT);
+        let ((), noted) = noting(|| (0..10_000).for_each(set));
+        assert!(noted.len() <= NOVEL_FORMS / 2, "{}", noted.len());
+        met.learn(noted);
+        assert!(met.has_new());
+        met.accept();
+        // Those of later states too.
+        met.learn(noting(|| (10_000..20_000).for_each(set)).1);
+        assert!(!met.has_new());
+        let more = || {
+            (20_000..30_000).for_each(set);
+            Place::ROOT.holds(1);
+        };
+        met.learn(noting(more).1);
+        assert!(met.has_new());
     }
 }

@@ -14,7 +14,7 @@ use super::leaf::Leaf;
 use super::observed::{Observed, Style};
 use super::parts::{Counted, Fixed, Frame, Label, Pairs, Source};
 use super::stack::Room;
-use super::{Failure, Result, leaves, too_deep};
+use super::{Failure, Result, leaves, partial, too_deep};
 use crate::arrays::{self, ArraySink, Kind};
 use crate::base::limits::VALUE_DEPTH;
 use crate::schema::path::{self, Step};
@@ -123,6 +123,10 @@ impl<'a> Writer<'a> {
         #[cfg(any(feature = "nalgebra", feature = "ndarray"))]
         if let Some(grid) = arrays::grid(value) {
             return self.write_grid(next, frame, grid).map_err(|failure| self.note(frame, failure));
+        }
+        if let Some(partial) = partial(value) {
+            let written = partial.write(Place { writer: self, next, frame });
+            return written.map_err(|failure| self.note(frame, failure));
         }
         if looks || Room::is_large(size_of_val(value)) {
             return self.value_with_room(next, frame, value);

@@ -826,6 +826,8 @@ pub enum Error {
     ScopeStopped {
         /// The scope to save.
         name: String,
+        /// The exit code for such a stop: that of a [`Finished`](crate::Finished) run.
+        exit_code: u8,
     },
 
     /// A step of a pipeline failed. The outputs of the steps before it are saved.

@@ -13,9 +13,12 @@ use super::transfer::claim_member;
 use super::verification::{Verdict, verdict};
 use crate::container::Manifest;
 use crate::error::{Error, once_more};
+#[cfg(feature = "group")]
+use crate::group::GroupFile;
 use crate::run::stamp;
 use crate::seal::Protection;
 use crate::store::{Claim, Claiming, Home, Keeping, Retention, absolute};
+use crate::tree::File;
 
 /// The generations that a retention keeps, and those that it does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,7 +210,7 @@ fn conditions(
             Err(error) => return Err(error),
         };
         let mut found = Ok(file.manifest().clone());
-        let lacks_verified = has_elsewhere && verified.is_none();
+        let lacks_verified = has_elsewhere && verified.is_none() && has_all_places(&file, subject);
         if !stamp::is_marked(file.manifest()) && (whole < last || lacks_verified) {
             let (Verdict { elsewhere, .. }, errors) =
                 verdict(&subject.home.location(generation), Ok(file), subject.protection);
@@ -226,6 +229,16 @@ fn conditions(
         condition.insert(generation, found);
     }
     Ok(Conditions { of: condition, verified: verified.filter(|_| has_elsewhere) })
+}
+
+/// True if the parts of all processes that saved a generation are here, or lost.
+fn has_all_places(file: &File, subject: &Subject<'_>) -> bool {
+    #[cfg(feature = "group")]
+    if let Ok(Some(group)) = GroupFile::of(file, subject.protection) {
+        return group.elsewhere().is_ok_and(|elsewhere| elsewhere.is_empty());
+    }
+    let _ = (file, subject);
+    true
 }
 
 /// Removes the parts of generations that went, of one process of a group.

@@ -190,8 +190,13 @@ impl Files {
             Some(checkpoints) => checkpoints.save(&Plain(self.seen.clone())).map(drop),
             None => self.kept().and_then(|mut checkpoints| {
                 // With those of other processes.
-                let theirs = load(&mut checkpoints).into_iter();
-                let mut seen: BTreeMap<String, Seen> = theirs.chain(self.seen.clone()).collect();
+                let mut seen = load(&mut checkpoints);
+                for (place, ours) in &self.seen {
+                    let is_older = |theirs: &Seen| theirs.boot == self.boot && ours.boot != self.boot;
+                    if !seen.get(place).is_some_and(is_older) {
+                        seen.insert(place.clone(), ours.clone());
+                    }
+                }
                 if seen.len() > self.most {
                     seen.retain(|place, _| !is_gone(place));
                 }
@@ -510,6 +515,32 @@ mod tests {
             let is_known = !is_of_another && has_times_of_stores(&file);
             assert_eq!(known, is_known || is_on_server(&file), "{is_of_another}");
         }
+    }
+
+    #[test]
+    fn a_hash_of_this_boot_is_not_replaced_by_an_older_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || {
+            let builder = crate::pipeline::Pipeline::builder(directory.path().join("p"));
+            builder.shared(true).open().unwrap()
+        };
+        let day = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400);
+        let seen = look(&file_of(directory.path(), "data", day)).unwrap();
+        let boot = |name: &str| Some(name.to_owned());
+        let note = |pipeline: &crate::pipeline::Pipeline, place: &str, name: &str| {
+            let mut files = pipeline.files();
+            files.boot = boot(name);
+            files.note(place.to_owned(), seen.clone());
+            files.boot = boot("present");
+            files.remember();
+        };
+        note(&open(), "data", "former");
+        let (first, second) = (open(), open());
+        note(&first, "data", "present");
+        note(&second, "other", "present");
+        let pipeline = open();
+        assert_eq!(pipeline.files().seen["data"].boot, boot("present"));
+        assert_eq!(pipeline.files().seen["other"].boot, boot("present"));
     }
 
     #[test]

@@ -555,6 +555,12 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.inner.saver.run.is_to_stop()
     }
 
+    /// The exit code for the reason to stop, if there is one.
+    pub(crate) fn exit_code_of_stop(&mut self) -> u8 {
+        let exit_codes = self.inner.saver.run.exit_codes();
+        self.inner.saver.run.should_stop().map_or(exit_codes.requeue, |reason| exit_codes.of(reason))
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.inner.saver.run.is_stopping()
     }

@@ -115,7 +115,7 @@ fn a_save_around_stopped_work_is_an_error_and_costs_none() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run.ckpt");
     let error = add_nested(&path, 5, true).unwrap_err();
-    assert!(matches!(&error, Error::ScopeStopped { name } if name == "outer"), "{error}");
+    assert!(matches!(&error, Error::ScopeStopped { name, exit_code: 75 } if name == "outer"), "{error}");
     let mut scopes = open(&path);
     let mut outer = scopes.enter::<(u64, u64)>("outer").unwrap();
     assert_eq!(outer.restored(), Some((1, 3)));
@@ -174,6 +174,42 @@ fn stopped_work_is_not_remembered_as_done_once() {
     let mut scopes = open(&path);
     let mut program = scopes.enter::<()>("main").unwrap();
     assert_eq!(program.once("half", |_| Ok::<u64, Error>(2)).unwrap(), 2);
+}
+
+/// The work that was stopped has no scope in which it could save.
+#[test]
+fn what_was_done_before_stopped_work_is_saved() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    for saves in [false, true] {
+        let mut scopes = open(&path);
+        let mut program = scopes.enter::<u64>("main").unwrap();
+        program.keep(&5).unwrap();
+        assert_eq!(program.once("a", |_| Ok::<u64, Error>(1)).unwrap(), 1);
+        program.checkpoints.stop(StopReason::Signal(Signal::TERM));
+        let half = program.once("b", |scopes| {
+            while scopes.should_stop().is_none() {}
+            Err::<u64, Error>(Error::StoppedUnsaved { path: path.clone() })
+        });
+        half.unwrap_err();
+        // Those behind it are not saved, and of the others what they kept before.
+        let mut late = program.enter::<u64>("late").unwrap();
+        assert_eq!(late.save_if_due(&1).unwrap(), Decision::NotDue);
+        drop(late);
+        if saves {
+            program.save(&6).unwrap();
+        } else {
+            assert!(program.save_if_due(&6).unwrap().is_saved());
+        }
+        assert_eq!(program.save_if_due(&7).unwrap(), Decision::NotDue);
+        drop(program);
+        assert!(scopes.finish().unwrap().stopped.is_some());
+        let mut scopes = open(&path);
+        let mut program = scopes.enter::<u64>("main").unwrap();
+        assert_eq!(program.restored(), Some(5));
+        assert_eq!(program.once("a", |_| Ok::<u64, Error>(2)).unwrap(), 1);
+        assert_eq!(program.once("b", |_| Ok::<u64, Error>(3)).unwrap(), 3);
+    }
 }
 
 #[test]

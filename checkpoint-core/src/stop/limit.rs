@@ -14,6 +14,8 @@ const FLOOR: Duration = Duration::from_secs(5);
 const FLOOR_PART: u32 = 20;
 /// The factor by which the last save may take longer than those before it.
 const MARGIN: u32 = 2;
+/// The time from the first question on in which the saves of earlier runs do not count.
+const WORKS_AT_LEAST: Duration = Duration::from_secs(1);
 /// The least change of the clock that is logged.
 const JUMP: Duration = Duration::from_secs(5);
 
@@ -128,17 +130,21 @@ impl Limit {
 /// for a little less with each later one.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
+    first: Option<Instant>,
     last: Option<Instant>,
     longest: Duration,
 }
 
 impl Pace {
+    /// The duration of a step. It is nothing until the program has worked: it may ask some times
+    /// before its first step.
     pub(super) fn step(&mut self, now: Instant) -> Duration {
+        let begun = *self.first.get_or_insert(now);
         if let Some(last) = self.last.replace(now) {
             let step = now.saturating_duration_since(last);
             self.longest = step.max(self.longest - self.longest / 64);
         }
-        self.longest
+        if now.saturating_duration_since(begun) < WORKS_AT_LEAST { Duration::ZERO } else { self.longest }
     }
 }
 
@@ -252,5 +258,14 @@ mod tests {
         assert!(pace.step(now + 60 * SECOND) > 59 * SECOND);
         let later = (0..500).map(|_| pace.step(now + 60 * SECOND)).last().unwrap();
         assert!(later < SECOND);
+    }
+
+    #[test]
+    fn questions_before_the_first_second_of_work_are_no_steps() {
+        let now = Instant::now();
+        let mut pace = Pace::default();
+        let early: Vec<Duration> = (0..10).map(|number| pace.step(now + 99 * number * MILLISECOND)).collect();
+        assert_eq!(early, [Duration::ZERO; 10]);
+        assert_eq!(pace.step(now + SECOND), 109 * MILLISECOND);
     }
 }

@@ -201,6 +201,8 @@ impl Step<'_> {
     fn when_free<R>(&self, take: impl Fn() -> Result<R, Error>) -> Result<(R, bool), Error> {
         let mut has_waited = false;
         loop {
+            // Its loss looks like a step that another process has.
+            self.pipeline.guard.check()?;
             match take() {
                 Err(Error::InUse { holder, .. }) => {
                     if !std::mem::replace(&mut has_waited, true) {
@@ -219,6 +221,7 @@ impl Step<'_> {
         let mut pause = SHORTEST_PAUSE;
         loop {
             self.check_not_stopped()?;
+            self.pipeline.guard.check()?;
             thread::sleep(pause);
             match take() {
                 Err(Error::InUse { .. }) => pause = (2 * pause).min(LONGEST_PAUSE),

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use crate::base::limits::VALUE_DEPTH_IN_JSON;
-use crate::codec::{Keys, Place};
+use crate::codec::{Keys, Place, partial};
 use serde::ser;
 use serde::{Serialize, Serializer};
 
@@ -15,8 +15,17 @@ const NAME: usize = 64;
 pub(super) fn check<T: Serialize + ?Sized>(value: &T) -> Result<(), Error> {
     let failure = Cell::new(None);
     let place = Place::of_field::<T>("json");
-    let checked = value.serialize(Checker { depth: 0, place, key: None, failure: &failure });
+    let checker = Checker { depth: 0, place, key: None, failure: &failure };
+    let checked = check_whole(value).and_then(|()| value.serialize(checker));
     failure.take().map_or_else(|| checked.map(drop), Err)
+}
+
+/// Refuses a value of which serde writes only a part as text.
+fn check_whole<T: ?Sized>(value: &T) -> Result<(), Error> {
+    match partial(value) {
+        Some(partial) if !partial.is_whole_as_text() => Err(Error(partial.refusal().to_owned())),
+        _ => Ok(()),
+    }
 }
 
 /// The refusal of a value that JSON cannot keep, and the way out.
@@ -193,6 +202,7 @@ impl<'k> Serializer for Checker<'k> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Text, Error> {
+        check_whole(value)?;
         match value.serialize(self)? {
             Text::Null => Err(lost("a `Some` that holds null is the same as `None`")),
             text => Ok(text),
@@ -204,6 +214,7 @@ impl<'k> Serializer for Checker<'k> {
         _: &'static str,
         value: &T,
     ) -> Result<Text, Error> {
+        check_whole(value)?;
         value.serialize(self)
     }
 
@@ -214,6 +225,7 @@ impl<'k> Serializer for Checker<'k> {
         name: &'static str,
         value: &T,
     ) -> Result<Text, Error> {
+        check_whole(value)?;
         value.serialize(self.variant(name)?).map(|_| Text::Object)
     }
 
@@ -279,7 +291,8 @@ fn half(is_key: bool) -> Error {
 
 impl Parts<'_> {
     fn at<T: Serialize + ?Sized>(&mut self, place: Place, value: &T) -> Result<(), Error> {
-        self.inside.kept(value.serialize(Checker { place, ..self.inside }).map(drop))
+        let checker = Checker { place, ..self.inside };
+        self.inside.kept(check_whole(value).and_then(|()| value.serialize(checker)).map(drop))
     }
 }
 

@@ -6,17 +6,22 @@ use cbor4ii::core::{major, marker, types};
 use serde::{Serialize, Serializer, ser};
 
 use super::{Error, Level, SOME};
-use crate::codec::{Keys, Place};
+use crate::codec::{Keys, Place, partial};
 
 pub(super) fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let _level = Level::enter()?;
     let (output, place) = (BufWriter::new(Vec::new()), Place::of_field::<T>("cbor"));
     let mut writer = Writer { output, place, failure: None };
-    let written = value.serialize(&mut writer);
+    let written = check_whole(value).and_then(|()| value.serialize(&mut writer));
     match writer.failure {
         Some(failure) => Err(failure),
         None => written.map(|()| writer.output.into_inner()),
     }
+}
+
+/// Refuses a value of which serde writes only a part.
+fn check_whole<T: ?Sized>(value: &T) -> Result<(), Error> {
+    partial(value).map_or(Ok(()), |partial| Err(Error(partial.refusal().to_owned())))
 }
 
 /// The length in bytes of the longest key that counts as a name.
@@ -162,6 +167,7 @@ impl<'w> Serializer for &'w mut Writer {
         // It takes no byte, but some stack.
         let _level = Level::enter()?;
         let start = self.output.buffer().len();
+        check_whole(value)?;
         value.serialize(&mut *self)?;
         let mut mark = BufWriter::new(Vec::new());
         types::Tag(SOME, types::Nothing).encode(&mut mark).map_err(|error| Error(error.to_string()))?;
@@ -195,6 +201,7 @@ impl<'w> Serializer for &'w mut Writer {
         _: &'static str,
         value: &T,
     ) -> Result<(), Error> {
+        check_whole(value)?;
         value.serialize(self)
     }
 
@@ -207,6 +214,7 @@ impl<'w> Serializer for &'w mut Writer {
     ) -> Result<(), Error> {
         let around = self.place;
         let _level = self.begin_variant(variant)?;
+        check_whole(value)?;
         value.serialize(&mut *self)?;
         self.place = around;
         Ok(())
@@ -274,7 +282,7 @@ struct Parts<'w> {
 
 impl Parts<'_> {
     fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        let written = value.serialize(&mut *self.writer);
+        let written = check_whole(value).and_then(|()| value.serialize(&mut *self.writer));
         self.writer.kept(written)
     }
 

@@ -1,5 +1,6 @@
 //! The right to write to a directory: this process holds its lock, and no other can.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -113,12 +114,16 @@ struct Holder {
     /// True if it shares the lock with other programs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     shares: bool,
+    /// A random number. Two containers may have the same process number and host.
+    #[serde(default)]
+    taken: u64,
 }
 
 impl Holder {
     /// This process.
     fn current() -> Holder {
-        Holder { process: std::process::id(), host: host::name(), shares: false }
+        let taken = RandomState::new().build_hasher().finish();
+        Holder { process: std::process::id(), host: host::name(), shares: false, taken }
     }
 
     /// The text of the lock file.
@@ -243,6 +248,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_two_holders_have_the_same_text() {
+        assert_ne!(Holder::current().text(), Holder::current().text());
+    }
+
+    #[test]
     fn a_holder_that_has_ended_is_recognised() {
         let described = |holder: &str| describe_holder(holder, Path::new("/run.ckpt"));
         let here = |process: u32| Holder { process, ..Holder::current() }.text();
@@ -251,7 +261,8 @@ mod tests {
         // No process has the greatest possible number.
         let gone = described(&here(u32::MAX / 2));
         assert_eq!(gone.contains("has ended"), cfg!(unix), "{gone}");
-        let elsewhere = Holder { process: u32::MAX / 2, host: "another machine".to_owned(), shares: false };
+        let elsewhere =
+            Holder { process: u32::MAX / 2, host: "another machine".to_owned(), ..Holder::current() };
         assert_eq!(described(&elsewhere.text()), format!("process {} on another machine", u32::MAX / 2));
         for other in ["", "process 1", "{\"process\":-1}", "a program that has locked the directory itself"] {
             assert_eq!(described(other), other);

@@ -295,3 +295,14 @@ fn progress_that_cannot_be_listed_fails_the_step() {
     fs::rename(&away, &progress).unwrap();
     assert_eq!(fit(&path, 0).1, 30);
 }
+
+#[test]
+fn a_process_that_lost_the_pipeline_does_not_wait_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p");
+    let pipeline = shared(&path);
+    // The file system has given the lock to another program meanwhile.
+    fs::write(path.join(".lock"), "{\"process\":2,\"host\":\"b\"}").unwrap();
+    let error = pipeline.step("a").run(|_| Ok::<u64, Error>(1)).unwrap_err();
+    assert!(error.to_string().contains("process 2 on b"), "{error}");
+}
