@@ -646,8 +646,8 @@ impl<T: Checkpoint> Scope<'_, T> {
         Ok(decision)
     }
 
-    /// Keeps the variables to save. After a function that was stopped they may count the half of its
-    /// work: then those that were kept before its call are saved.
+    /// Keeps the variables to save. After a function that was stopped they may count the half of
+    /// its work: then those that were kept before its call are saved.
     fn keep_whole(&mut self, variables: &T) -> Result<(), Error> {
         if self.scopes.is_cut_short { Ok(()) } else { self.keep(variables) }
     }

@@ -60,8 +60,8 @@ impl Met {
     }
 }
 
-/// The number of forms from which on one like this is not looked at. Sets of fields can be many, and
-/// leave room for the others.
+/// The number of forms from which on one like this is not looked at. Sets of fields can be many,
+/// and leave room for the others.
 fn most(form: u64) -> usize {
     if form & IS_SET == IS_SET { NOVEL_FORMS / 2 } else { NOVEL_FORMS }
 }

@@ -185,7 +185,7 @@ impl Protection {
             (Some(_), false) if container::begins_with(&*source, &container::MAGIC)? => {
                 Err(Refusal::NotEncrypted)
             }
-            // What is not encrypted is not looked into: its end alone could be that of a checkpoint.
+            // What is not encrypted is not looked into: its end could be that of a checkpoint.
             (Some(_), false) if source.length() > 0 => Err(Refusal::NotACheckpoint),
             (None, true) => Err(Refusal::Encrypted("no identity was given to decrypt it with".to_owned())),
             (_, false) => Ok(source),
