@@ -95,6 +95,8 @@ pub struct Scopes {
     /// True if such a function, or one around it that has returned too, is in the last save: that
     /// is ahead of what those around them kept.
     is_ahead: bool,
+    /// The number of saves so far.
+    saves: u64,
 }
 
 /// The facts about a type of variables.
@@ -322,9 +324,10 @@ impl Scopes {
     ///
     /// A function that got the reason returns before its work is done. If it was saved inside, that
     /// save stands, and the next run goes on there: around it,
-    /// [`save_if_due`](Scope::save_if_due) does nothing, and [`save`](Scope::save) is an error. If
-    /// it was not, these save what was kept before its call, and the next run calls it again. Work
-    /// done [`once`](Scope::once) that was stopped is not remembered.
+    /// [`save_if_due`](Scope::save_if_due) does nothing. If it was not, that saves what was kept
+    /// before the call, and the next run calls the function again. [`keep`](Scope::keep) changes
+    /// nothing any more, [`save`](Scope::save) is an error, and work done [`once`](Scope::once) is
+    /// not remembered.
     ///
     /// ```
     /// # fn main() -> Result<(), checkpointed::Error> {
@@ -468,7 +471,15 @@ impl Scopes {
     fn leave(&mut self, depth: usize) {
         let left = self.stack.frames.iter().skip(depth);
         self.is_cut_short |= left.clone().any(|frame| frame.is_told);
-        self.is_ahead |= self.is_cut_short && left.clone().any(|frame| frame.is_saved);
+        if self.is_cut_short {
+            self.is_ahead |= left.clone().any(|frame| frame.is_saved);
+            // The next run calls the others again, and counts them then.
+            for frame in left.filter(|frame| !frame.is_saved) {
+                if let Some(calls) = self.stack.calls.get_mut(&frame.name) {
+                    *calls = calls.saturating_sub(1);
+                }
+            }
+        }
         self.stack.frames.truncate(depth);
     }
 
@@ -479,8 +490,19 @@ impl Scopes {
         self.is_cut_short && (self.is_ahead || self.has_saved_for_stop || is_late())
     }
 
+    /// The error of a save that did not take new variables. It has the exit code of a stop if the
+    /// last save has all that there is to save.
+    fn stopped(&mut self) -> Error {
+        let exit_code = match self.is_ahead || self.has_saved_for_stop {
+            true => self.checkpoints.exit_code_of_stop(),
+            false => 1,
+        };
+        Error::ScopeStopped { name: self.active(), exit_code }
+    }
+
     /// Notes that a save has all scopes of the present.
     fn note_saved(&mut self) {
+        self.saves += 1;
         self.stack.frames.iter_mut().for_each(|frame| frame.is_saved = true);
     }
 
@@ -519,6 +541,7 @@ impl From<Checkpointer<Stack>> for Scopes {
             told: 0,
             is_cut_short: false,
             is_ahead: false,
+            saves: 0,
         }
     }
 }
@@ -563,6 +586,11 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// [`Error::Encode`].
     pub fn keep(&mut self, variables: &T) -> Result<(), Error> {
         self.leave_forgotten();
+        if self.scopes.is_cut_short {
+            // These may count the half of stopped work. Those before its call stay.
+            self.scopes.frame()?.calls = Calls::Kept;
+            return Ok(());
+        }
         let is_coming_back = !self.scopes.restored.is_empty();
         let frame = self.scopes.frame()?;
         let mut bytes = frame.kept.take().unwrap_or_default();
@@ -591,20 +619,21 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// # Errors
     /// Those of [`Checkpointer::save`]; [`Error::OtherScope`] if a restart did not come back to all
     /// scopes that were active. [`Error::ScopeStopped`] if a function that was
-    /// [told to stop](Scopes::should_stop) has returned, and is in the last save.
+    /// [told to stop](Scopes::should_stop) has returned: what was kept before its call is saved
+    /// then, if the last save does not have more.
     pub fn save(&mut self, variables: &T) -> Result<Saved, Error> {
         self.scopes.turn += 1;
         self.leave_forgotten();
         if self.scopes.must_not_save() {
-            let exit_code = self.scopes.checkpoints.exit_code_of_stop();
-            return Err(Error::ScopeStopped { name: self.scopes.active(), exit_code });
+            return Err(self.scopes.stopped());
         }
         self.scopes.check_restored()?;
-        self.keep_whole(variables)?;
+        self.keep(variables)?;
         let saved = self.scopes.saved(|checkpoints, stack| checkpoints.save(stack))?;
         self.scopes.note_saved();
         self.scopes.has_saved_for_stop |= self.scopes.checkpoints.is_to_stop();
-        Ok(saved)
+        // What was saved was kept before the function that was stopped, and not these variables.
+        if self.scopes.is_cut_short { Err(self.scopes.stopped()) } else { Ok(saved) }
     }
 
     /// Saves if the [`Schedule`](crate::Schedule) says so, or if the program is to stop.
@@ -613,8 +642,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// saved. On the way there, each scope may call this once without a save: all that there is to
     /// save is in that checkpoint. A reason to stop counts as saved then.
     ///
-    /// It saves nothing once a function that was [told to stop](Scopes::should_stop) has returned,
-    /// and is in the last save.
+    /// Once a function that was [told to stop](Scopes::should_stop) has returned, it saves at most
+    /// what was kept before the call of that function.
     ///
     /// # Errors
     /// Those of [`save`](Scope::save), but for [`Error::ScopeStopped`].
@@ -634,7 +663,7 @@ impl<T: Checkpoint> Scope<'_, T> {
             return Ok(Decision::NotDue);
         }
         self.scopes.check_restored()?;
-        self.keep_whole(variables)?;
+        self.keep(variables)?;
         let save = |checkpoints: &mut Checkpointer<Stack>, stack: &Stack| {
             checkpoints.made_because(why, stack, Metadata::new())
         };
@@ -644,12 +673,6 @@ impl<T: Checkpoint> Scope<'_, T> {
         }
         self.scopes.has_saved_for_stop |= is_for_stop && decision.is_saved();
         Ok(decision)
-    }
-
-    /// Keeps the variables to save. After a function that was stopped they may count the half of
-    /// its work: then those that were kept before its call are saved.
-    fn keep_whole(&mut self, variables: &T) -> Result<(), Error> {
-        if self.scopes.is_cut_short { Ok(()) } else { self.keep(variables) }
     }
 
     /// Leaves the scopes inside this one that were forgotten (`mem::forget`) instead of dropped:
@@ -710,7 +733,7 @@ impl<T: Checkpoint> Scope<'_, T> {
             return Ok(result);
         }
         self.scopes.known::<R>()?;
-        let told = self.scopes.told;
+        let (told, saves) = (self.scopes.told, self.scopes.saves);
         let before = *self.scopes.calls();
         // A restart would do the direct call before again, and meet a scope of this work there.
         if before != Calls::Entered {
@@ -719,8 +742,11 @@ impl<T: Checkpoint> Scope<'_, T> {
         self.scopes.frame()?.doing = name.to_owned();
         let result = catch_unwind(AssertUnwindSafe(|| work(self.scopes)));
         self.scopes.leave(self.depth);
-        // The work may have asked without a scope of its own.
-        self.scopes.is_cut_short |= self.scopes.told > told;
+        // The work may have asked without a scope of its own, after one inside of it had saved.
+        if self.scopes.told > told {
+            self.scopes.is_cut_short = true;
+            self.scopes.is_ahead |= self.scopes.saves > saves;
+        }
         self.scopes.frame()?.doing.clear();
         *self.scopes.calls() = before;
         let result = result.unwrap_or_else(|panic| resume_unwind(panic))?;

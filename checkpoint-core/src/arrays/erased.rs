@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
-use std::net::{SocketAddr, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::ops::RangeInclusive;
 use std::ptr::NonNull;
 use std::sync::LazyLock;
@@ -54,7 +54,7 @@ macro_rules! without_lifetimes {
 }
 
 without_lifetimes!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64, bool, char);
-without_lifetimes!(SocketAddr, SocketAddrV6);
+without_lifetimes!(Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6);
 #[cfg(feature = "half")]
 without_lifetimes!(half::f16, half::bf16);
 #[cfg(feature = "ndarray")]

@@ -13,7 +13,8 @@
 //! - All sequences together announce no more elements than there are bytes, plus an allowance for
 //!   elements that take no space (`Vec<()>`). Bytes back every other length.
 //! - An array of numbers leaves a reference in the state, and is kept elsewhere.
-//! - A value of which serde writes only a part is replaced or refused ([`partial`]).
+//! - A value of which serde writes only a part is replaced or refused, where it is recognised
+//!   ([`partial`]).
 //! - Values inside each other get the stack that they need ([`stack`]).
 //!
 //! [`guise`] tells the way in which the two sides recognise each other through serde.

@@ -1,10 +1,11 @@
 //! Values of which serde writes only a part.
 //!
-//! Nothing in what is written tells of the rest: so they are recognised by their types. A value
-//! behind a `Box`, an `Rc`, a `Mutex` or the like is not: serde writes these as what is inside.
+//! Nothing in what is written tells of the rest: so they are recognised by their types. A value in
+//! a `Box`, an `Rc`, a `Mutex`, a `Reverse` or a type with `#[serde(transparent)]` is not: serde
+//! writes these as what is inside.
 
 use std::any::type_name;
-use std::net::{SocketAddr, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::ops::RangeInclusive;
 
 use serde::{Serialize, Serializer};
@@ -69,25 +70,34 @@ bounds! {
     I128(i128): 1, 0;
     Isize(isize): 1, 0;
     Char(char): '\u{1}', '\0';
+    V4(Ipv4Addr): Ipv4Addr::BROADCAST, Ipv4Addr::UNSPECIFIED;
+    V6(Ipv6Addr): Ipv6Addr::LOCALHOST, Ipv6Addr::UNSPECIFIED;
 }
 
 /// Recognises such a value, and a reference to one.
 #[inline]
 pub(crate) fn partial<T: ?Sized>(value: &T) -> Option<Partial> {
-    // Most values have another size, so they are not looked up.
+    // The size and the name are constants, so this is no work for most types.
     let may_be = match size_of_val(value) {
-        3 | 6 | 12 | 20 | 24 | 28 | 32 | 36 | 48 => true,
-        size => size == size_of::<usize>() && type_name::<T>().starts_with('&'),
+        3 | 6 | 9 | 12 | 20 | 24 | 28 | 32 | 33 | 36 | 48 => may_be_partial(type_name::<T>()),
+        size if size == size_of::<usize>() => {
+            let name = type_name::<T>().as_bytes();
+            // References to all elements of collections come here: the others are told apart early.
+            matches!(name, [b'&', b'c', b'o', ..]) && may_be_partial(type_name::<T>())
+        }
+        _ => false,
     };
-    if may_be { found(type_name::<T>(), Forgotten::of(value)) } else { None }
+    if may_be { found(Forgotten::of(value)) } else { None }
+}
+
+#[inline]
+fn may_be_partial(name: &str) -> bool {
+    let name = name.strip_prefix('&').unwrap_or(name);
+    name.starts_with(NAMES[0]) || name.starts_with(NAMES[1])
 }
 
 #[inline(never)]
-fn found(name: &str, value: Forgotten<'_>) -> Option<Partial> {
-    let name = name.strip_prefix('&').unwrap_or(name);
-    if !NAMES.iter().any(|known| name.starts_with(known)) {
-        return None;
-    }
+fn found(value: Forgotten<'_>) -> Option<Partial> {
     let address = match value.as_one::<SocketAddr>() {
         Some(SocketAddr::V6(address)) => Some(address),
         _ => value.as_one::<SocketAddrV6>(),
@@ -192,6 +202,8 @@ mod tests {
             i128: -3, 2;
             isize: -1, 2;
             char: 'a', 'c';
+            Ipv4Addr: Ipv4Addr::new(10, 0, 0, 254), Ipv4Addr::new(10, 0, 1, 1);
+            Ipv6Addr: Ipv6Addr::UNSPECIFIED, Ipv6Addr::LOCALHOST;
         }
     }
 
@@ -245,6 +257,8 @@ mod tests {
                 assert_eq!(loaded(&in_json).0.value, in_json.0.value);
             } else {
                 refused(&in_json, "neither the scope nor the flow label");
+                let keys = Plain(InJson { value: BTreeMap::from([(address, 1)]) });
+                refused(&keys, "neither the scope nor the flow label");
             }
         }
     }

@@ -813,13 +813,13 @@ pub enum Error {
     },
 
     /// The program saved a scope after a scope that was told to stop was left, with its work done
-    /// in part. The last save stands, and the next run goes on from there.
+    /// in part. These variables are not saved, and the next run does that work.
     #[error(
         "{}",
         shown!(
             "scope `{name}` was to be saved after a function that was told to stop had returned: what it returned may \
-            be half done, so the last save stands; leave all scopes without another `save` once `should_stop` gives \
-            a reason (`save_if_due` does nothing then), and call `finish`"
+            be half done, so these variables are not saved, and the next run does that work; use `save_if_due` \
+            instead, which knows this, and call `finish`"
         )
     )]
     #[non_exhaustive]

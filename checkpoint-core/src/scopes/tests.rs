@@ -196,8 +196,10 @@ fn what_was_done_before_stopped_work_is_saved() {
         let mut late = program.enter::<u64>("late").unwrap();
         assert_eq!(late.save_if_due(&1).unwrap(), Decision::NotDue);
         drop(late);
+        program.keep(&8).unwrap();
         if saves {
-            program.save(&6).unwrap();
+            let error = program.save(&6).unwrap_err();
+            assert!(matches!(error, Error::ScopeStopped { exit_code: 75, .. }), "{error}");
         } else {
             assert!(program.save_if_due(&6).unwrap().is_saved());
         }
@@ -209,7 +211,66 @@ fn what_was_done_before_stopped_work_is_saved() {
         assert_eq!(program.restored(), Some(5));
         assert_eq!(program.once("a", |_| Ok::<u64, Error>(2)).unwrap(), 1);
         assert_eq!(program.once("b", |_| Ok::<u64, Error>(3)).unwrap(), 3);
+        // The calls that did not count do not.
+        assert_eq!(program.enter::<u64>("late").unwrap().call(), 1);
     }
+}
+
+/// It would go back to before the save inside.
+#[test]
+fn a_save_inside_of_work_that_was_stopped_later_stands() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut program = scopes.enter::<()>("main").unwrap();
+    let half = program.once("b", |scopes| {
+        let mut train = scopes.enter::<u64>("train")?;
+        train.save(&9)?;
+        drop(train);
+        scopes.checkpoints.stop(StopReason::Signal(Signal::TERM));
+        while scopes.should_stop().is_none() {}
+        Ok::<u64, Error>(1)
+    });
+    assert_eq!(half.unwrap(), 1);
+    assert_eq!(program.save_if_due(&()).unwrap(), Decision::NotDue);
+    drop(program);
+    drop(scopes);
+    let mut scopes = open(&path);
+    let mut program = scopes.enter::<()>("main").unwrap();
+    let went_on = program.once("b", |scopes| Ok::<_, Error>(scopes.enter::<u64>("train")?.restored()));
+    assert_eq!(went_on.unwrap(), Some(9));
+}
+
+/// The first function only asks, and the second is called all the same.
+#[test]
+fn variables_kept_behind_stopped_work_are_not_saved() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let part = |scopes: &mut Scopes, stops: bool| -> Result<u64, Error> {
+        let mut scope = scopes.enter::<u64>("part")?;
+        if stops {
+            scope.checkpoints.stop(StopReason::Signal(Signal::TERM));
+        }
+        let mut sum = 0;
+        while sum < 4 && (!stops || scope.should_stop().is_none()) {
+            sum += 1;
+        }
+        Ok(sum)
+    };
+    let mut scopes = open(&path);
+    let mut main = scopes.enter::<(u64, u64)>("main").unwrap();
+    main.keep(&(1, 0)).unwrap();
+    let mut sum = part(&mut main, true).unwrap();
+    assert!(sum < 4);
+    main.keep(&(2, sum)).unwrap();
+    sum += part(&mut main, true).unwrap();
+    assert!(main.save_if_due(&(3, sum)).unwrap().is_saved());
+    drop(main);
+    assert!(scopes.finish().unwrap().stopped.is_some());
+    let mut scopes = open(&path);
+    let mut main = scopes.enter::<(u64, u64)>("main").unwrap();
+    assert_eq!(main.restored(), Some((1, 0)));
+    assert_eq!(part(&mut main, false).unwrap(), 4);
 }
 
 #[test]

@@ -391,6 +391,7 @@ impl ser::SerializeMap for Parts<'_> {
         }
         let of_any = self.inside.place.element();
         let (value, place) = (Cell::new(of_any), self.inside.place.under(b"key"));
+        self.inside.kept(check_whole(key))?;
         let kind = self.inside.kept(key.serialize(Checker { place, key: Some(&value), ..self.inside }))?;
         self.value = value.get();
         if self.value != of_any {
