@@ -155,6 +155,9 @@ struct Frame {
     /// True if the last save has it.
     #[serde(skip)]
     is_saved: bool,
+    /// The number of saves when its variables were kept.
+    #[serde(skip)]
+    saves_at_keep: u64,
     /// True if it was entered after another function was stopped: a restart is not there yet.
     #[serde(skip)]
     is_late: bool,
@@ -294,11 +297,19 @@ impl Scopes {
                     has_passed: false,
                     is_told: false,
                     is_saved: false,
+                    saves_at_keep: self.saves,
                     is_late: self.is_cut_short,
                 }
             }
             Some(expected) if expected.is_of(name, &work) => {
-                Frame { is_saved: true, is_late: self.is_cut_short, ..self.restored.remove(0) }
+                // The last save has it, as if this run had made that.
+                self.saves += 1;
+                Frame {
+                    is_saved: true,
+                    saves_at_keep: self.saves,
+                    is_late: self.is_cut_short,
+                    ..self.restored.remove(0)
+                }
             }
             Some(expected) => {
                 let label = |name: &str, work: &str| match work {
@@ -357,6 +368,8 @@ impl Scopes {
         self.told = self.told.saturating_add(1);
         if let Some(frame) = self.stack.frames.last_mut() {
             frame.is_told = true;
+            // A scope that this work enters later would count on the half.
+            self.is_cut_short |= !frame.doing.is_empty();
         }
         self.checkpoints.should_stop()
     }
@@ -504,6 +517,9 @@ impl Scopes {
     fn note_saved(&mut self) {
         self.saves += 1;
         self.stack.frames.iter_mut().for_each(|frame| frame.is_saved = true);
+        if let Some(frame) = self.stack.frames.last_mut() {
+            frame.saves_at_keep = self.saves;
+        }
     }
 
     /// True, once for each scope, on the way back to a scope inside of it. A program that does not
@@ -610,6 +626,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         frame.note(outputs, &of_run);
         frame.calls = Calls::Kept;
         frame.kept = Some(bytes);
+        self.scopes.frame()?.saves_at_keep = self.scopes.saves;
         Ok(())
     }
 
@@ -733,8 +750,12 @@ impl<T: Checkpoint> Scope<'_, T> {
             return Ok(result);
         }
         self.scopes.known::<R>()?;
-        let (told, saves) = (self.scopes.told, self.scopes.saves);
+        let (told, mut saves) = (self.scopes.told, self.scopes.saves);
         let before = *self.scopes.calls();
+        if before == Calls::Entered {
+            // A save of the direct call before is ahead, too.
+            saves = self.scopes.frame()?.saves_at_keep;
+        }
         // A restart would do the direct call before again, and meet a scope of this work there.
         if before != Calls::Entered {
             *self.scopes.calls() = Calls::Kept;

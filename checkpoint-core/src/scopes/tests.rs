@@ -241,6 +241,82 @@ fn a_save_inside_of_work_that_was_stopped_later_stands() {
     assert_eq!(went_on.unwrap(), Some(9));
 }
 
+/// As above, where the save is of an earlier run, or of a direct call before the work.
+#[test]
+fn what_an_earlier_save_has_is_not_given_up_for_a_stop() {
+    let asks = |scopes: &mut Scopes| {
+        scopes.checkpoints.stop(StopReason::Signal(Signal::TERM));
+        while scopes.should_stop().is_none() {}
+        Ok::<u64, Error>(1)
+    };
+    let train = |scopes: &mut Scopes| -> Result<Option<u64>, Error> {
+        let mut train = scopes.enter::<u64>("train")?;
+        let restored = train.restored();
+        if restored.is_none() {
+            train.save(&9)?;
+        }
+        Ok(restored)
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    for run in 0..3 {
+        let mut scopes = open(&path);
+        let mut program = scopes.enter::<()>("main").unwrap();
+        let worked = program.once("b", |scopes| {
+            let restored = train(scopes)?;
+            if run == 1 {
+                asks(scopes)?;
+            }
+            Ok::<_, Error>(restored)
+        });
+        assert_eq!(worked.unwrap(), (run > 0).then_some(9), "{run}");
+        if run == 1 {
+            assert_eq!(program.save_if_due(&()).unwrap(), Decision::NotDue);
+        }
+    }
+    let path = directory.path().join("direct.ckpt");
+    for run in 0..2 {
+        let mut scopes = open(&path);
+        let mut program = scopes.enter::<u64>("main").unwrap();
+        program.keep(&1).unwrap();
+        assert_eq!(train(&mut program).unwrap(), (run > 0).then_some(9), "{run}");
+        if run == 0 {
+            program.once("b", asks).unwrap();
+            assert_eq!(program.save_if_due(&2).unwrap(), Decision::NotDue);
+        }
+    }
+}
+
+#[test]
+fn a_scope_behind_a_stop_in_the_same_work_saves_no_half() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let run = |stops: bool| {
+        let mut scopes = open(&path);
+        let mut program = scopes.enter::<()>("main").unwrap();
+        let worked = program.once("b", |scopes| {
+            // The half, where it is stopped.
+            let mut loaded = 0;
+            if stops {
+                scopes.checkpoints.stop(StopReason::Signal(Signal::TERM));
+            }
+            while loaded < 4 && (!stops || scopes.should_stop().is_none()) {
+                loaded += 1;
+            }
+            let mut train = scopes.enter::<u64>("train")?;
+            let sum = train.restored().unwrap_or(loaded);
+            assert!(!stops || train.save_if_due(&sum)? == Decision::NotDue);
+            Ok::<u64, Error>(sum)
+        });
+        let saved = program.save_if_due(&()).unwrap();
+        drop(program);
+        (worked.unwrap(), saved.is_saved(), scopes.finish().unwrap().stopped.is_some())
+    };
+    let (half, saved, stopped) = run(true);
+    assert!(half < 4 && saved && stopped, "{half}");
+    assert_eq!(run(false).0, 4);
+}
+
 /// The first function only asks, and the second is called all the same.
 #[test]
 fn variables_kept_behind_stopped_work_are_not_saved() {
