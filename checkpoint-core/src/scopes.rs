@@ -753,11 +753,10 @@ impl<T: Checkpoint> Scope<'_, T> {
         let (told, mut saves) = (self.scopes.told, self.scopes.saves);
         let before = *self.scopes.calls();
         if before == Calls::Entered {
-            // A save of the direct call before is ahead, too.
+            // A restart does that direct call again. It would meet a scope of this work there, so
+            // the work enters none. A save inside of the call is ahead, too.
             saves = self.scopes.frame()?.saves_at_keep;
-        }
-        // A restart would do the direct call before again, and meet a scope of this work there.
-        if before != Calls::Entered {
+        } else {
             *self.scopes.calls() = Calls::Kept;
         }
         self.scopes.frame()?.doing = name.to_owned();
