@@ -85,17 +85,15 @@ pub struct Scopes {
     turn: u64,
     /// The turn in which the program last asked whether it must stop, outside all scopes.
     asked: u64,
+    /// True if it was told to stop there.
+    is_told: bool,
     /// True if a save was made after the reason to stop was found.
     has_saved_for_stop: bool,
-    /// The number of times that the program was told to stop.
-    told: u64,
     /// True if a function that was told to stop has returned. No new variables are saved then:
     /// those around it would count its work as done.
     is_cut_short: bool,
-    /// True if such a function, or one around it that has returned too, is in the last save: that
-    /// is ahead of what those around them kept.
-    is_ahead: bool,
-    /// The number of saves so far.
+    /// The number of saves so far. A scope that a restart comes back to counts as one: the last
+    /// save has it.
     saves: u64,
 }
 
@@ -152,13 +150,13 @@ struct Frame {
     /// True if the function was told to stop.
     #[serde(skip)]
     is_told: bool,
-    /// True if the last save has it.
+    /// The number of saves when it was entered.
     #[serde(skip)]
-    is_saved: bool,
-    /// The number of saves when its variables were kept.
+    entered_at: u64,
+    /// The number of saves when its variables were kept, or a result was added to them.
     #[serde(skip)]
-    saves_at_keep: u64,
-    /// True if it was entered after another function was stopped: a restart is not there yet.
+    newest_at: u64,
+    /// True if it was entered after a function was told to stop: a restart is not there yet.
     #[serde(skip)]
     is_late: bool,
 }
@@ -242,7 +240,7 @@ impl Scopes {
         if let Some(active) = self.stack.frames.last() {
             return Err(Error::ScopeActive { name: active.name.clone() });
         }
-        let Some(Stack { calls, frames }) = self.checkpoints.load()? else { return Ok(false) };
+        let Stack { calls, frames } = self.checkpoints.load()?.unwrap_or_default();
         if let Some(generation) = self.checkpoints.last_load().map(LoadReport::generation) {
             self.age = self.checkpoints.age_of(generation);
         }
@@ -252,10 +250,13 @@ impl Scopes {
             let counted = of_run.in_parts(frames.iter().flat_map(|frame| frame.lengths.iter()));
             let unread = self.checkpoints.last_load().and_then(|load| load.unread().first().copied());
             of_run.promise(counted, unread)?;
-            self.stack.calls = calls;
-            self.restored = frames;
-            self.calls = Calls::Kept;
         }
+        // The program may have begun before, in this very process.
+        self.stack.calls = if is_begun { calls } else { BTreeMap::new() };
+        self.restored = frames;
+        self.calls = Calls::Kept;
+        (self.is_told, self.is_cut_short) = (false, false);
+        self.promise_kept();
         Ok(is_begun)
     }
 
@@ -264,61 +265,57 @@ impl Scopes {
     ///
     /// # Errors
     /// [`Error::ScopeNotKept`] if the scope around this one has not kept its variables since it
-    /// entered the last one. [`Error::OtherScope`] if a restart has to come back to another scope
+    /// entered the last one. A scope without variables may enter one, and more inside of
+    /// [`once`](Scope::once). [`Error::OtherScope`] if a restart has to come back to another scope
     /// at this place. The errors of loading the variables, if their type is not `T`.
     pub fn enter<T: Checkpoint>(&mut self, name: &str) -> Result<Scope<'_, T>, Error> {
         if *self.calls() != Calls::Kept {
             return Err(Error::ScopeNotKept { outer: self.active(), entered: name.to_owned() });
         }
         self.known::<T>()?;
-        // Checked before the frame is taken: if this fails, a restart has still to come back to it.
         let work = self.stack.frames.last().map(|frame| frame.doing.clone()).unwrap_or_default();
-        let kept = self.restored.first().filter(|expected| expected.is_of(name, &work));
-        let kept = kept.and_then(|expected| expected.kept.clone());
+        // A function that was told to stop may call what it calls behind its work. The last save
+        // stands then, with all that a restart has to come back to.
+        let is_late = self.is_behind_stop();
+        let expected = if is_late { None } else { self.restored.first() };
+        if let Some(expected) = expected.filter(|expected| !expected.is_of(name, &work)) {
+            let label = |name: &str, work: &str| match work {
+                "" => name.to_owned(),
+                work => format!("{name}` of the work `{work}"),
+            };
+            let entered = label(name, &work);
+            let expected = label(&expected.name, expected.work.as_deref().unwrap_or_default());
+            return Err(Error::OtherScope { outer: self.active(), entered, expected });
+        }
+        let is_restored = expected.is_some();
+        // Decoded before the frame is taken: if this fails, a restart has still to come back to it.
+        let kept = expected.and_then(|expected| expected.kept.clone());
         let restored = kept.map(|kept| self.decode(name, &kept)).transpose()?;
-        let frame = match self.restored.first() {
-            None => {
-                let call = self.stack.calls.entry(name.to_owned()).or_default();
-                *call = call.saturating_add(1);
-                let has_variables = TypeId::of::<T>() != TypeId::of::<()>();
-                let calls = if has_variables { Calls::NotKept } else { Calls::Kept };
-                Frame {
-                    name: name.to_owned(),
-                    call: *call,
-                    kept: None,
-                    done: BTreeMap::new(),
-                    work: Some(work),
-                    lengths: BTreeMap::new(),
-                    outputs: Vec::new(),
-                    doing: String::new(),
-                    told: BTreeSet::new(),
-                    calls,
-                    asked: 0,
-                    has_passed: false,
-                    is_told: false,
-                    is_saved: false,
-                    saves_at_keep: self.saves,
-                    is_late: self.is_cut_short,
-                }
-            }
-            Some(expected) if expected.is_of(name, &work) => {
-                // The last save has it, as if this run had made that.
-                self.saves += 1;
-                Frame {
-                    is_saved: true,
-                    saves_at_keep: self.saves,
-                    is_late: self.is_cut_short,
-                    ..self.restored.remove(0)
-                }
-            }
-            Some(expected) => {
-                let label = |name: &str, work: &str| match work {
-                    "" => name.to_owned(),
-                    work => format!("{name}` of the work `{work}"),
-                };
-                let entered = label(name, &work);
-                let expected = label(&expected.name, expected.work.as_deref().unwrap_or_default());
-                return Err(Error::OtherScope { outer: self.active(), entered, expected });
+        let frame = if is_restored {
+            self.saves += 1;
+            let (entered_at, newest_at) = (self.saves - 1, self.saves);
+            Frame { entered_at, newest_at, ..self.restored.remove(0) }
+        } else {
+            let call = self.stack.calls.entry(name.to_owned()).or_default();
+            *call = call.saturating_add(1);
+            let calls = if has_variables::<T>() { Calls::NotKept } else { Calls::Kept };
+            Frame {
+                name: name.to_owned(),
+                call: *call,
+                kept: None,
+                done: BTreeMap::new(),
+                work: Some(work),
+                lengths: BTreeMap::new(),
+                outputs: Vec::new(),
+                doing: String::new(),
+                told: BTreeSet::new(),
+                calls,
+                asked: 0,
+                has_passed: false,
+                is_told: false,
+                entered_at: self.saves,
+                newest_at: self.saves,
+                is_late,
             }
         };
         *self.calls() = Calls::Entered;
@@ -333,12 +330,14 @@ impl Scopes {
     /// A function that asks again, and has not called a function that saves meanwhile, gets the
     /// reason at once. Save before [`finish`](Scopes::finish) then, or it is an error.
     ///
-    /// A function that got the reason returns before its work is done. If it was saved inside, that
-    /// save stands, and the next run goes on there: around it,
+    /// A function that got the reason may save its variables once more, and returns before its work
+    /// is done. What it calls nevertheless may count on the half: a scope that it enters saves
+    /// nothing, and work done [`once`](Scope::once) is not remembered.
+    ///
+    /// If it was saved inside, that save stands, and the next run goes on there: around it,
     /// [`save_if_due`](Scope::save_if_due) does nothing. If it was not, that saves what was kept
     /// before the call, and the next run calls the function again. [`keep`](Scope::keep) changes
-    /// nothing any more, [`save`](Scope::save) is an error, and work done [`once`](Scope::once) is
-    /// not remembered.
+    /// nothing any more, and [`save`](Scope::save) is an error.
     ///
     /// ```
     /// # fn main() -> Result<(), checkpointed::Error> {
@@ -361,15 +360,17 @@ impl Scopes {
         let turn = self.turn;
         let asked = self.stack.frames.last_mut().map_or(&mut self.asked, |frame| &mut frame.asked);
         let has_asked = std::mem::replace(asked, turn) == turn;
-        let may_tell = self.has_saved_for_stop || self.is_cut_short || has_asked;
+        let may_tell = self.has_saved_for_stop || self.is_behind_stop() || has_asked;
         if !may_tell || self.checkpoints.should_stop().is_none() {
             return None;
         }
-        self.told = self.told.saturating_add(1);
-        if let Some(frame) = self.stack.frames.last_mut() {
-            frame.is_told = true;
-            // A scope that this work enters later would count on the half.
-            self.is_cut_short |= !frame.doing.is_empty();
+        match self.stack.frames.last_mut() {
+            Some(frame) => {
+                frame.is_told = true;
+                // The scope would count on the half of this work.
+                self.is_cut_short |= !frame.doing.is_empty();
+            }
+            None => self.is_told = true,
         }
         self.checkpoints.should_stop()
     }
@@ -450,21 +451,35 @@ impl Scopes {
         Ok(counted)
     }
 
-    /// Saves, with the outputs of all scopes: their parts are encoded already.
+    /// Saves, with the outputs of all scopes: their parts are encoded already. What a restart has
+    /// still to come back to is saved as it was loaded.
     fn saved<R>(
         &mut self,
         save: impl FnOnce(&mut Checkpointer<Stack>, &Stack) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let of_run = Arc::clone(self.checkpoints.outputs());
-        let frames = &self.stack.frames;
         // A frame that a restart found has counts, and no value yet.
-        let mut parts = of_run.in_parts(frames.iter().flat_map(|frame| frame.lengths.iter()));
-        parts.extend(frames.iter().flat_map(|frame| frame.outputs.iter().cloned()));
+        let mut parts = of_run.in_parts(self.frames().flat_map(|frame| frame.lengths.iter()));
+        parts.extend(self.frames().flat_map(|frame| frame.outputs.iter().cloned()));
+        let whole = (!self.restored.is_empty())
+            .then(|| Stack { calls: self.stack.calls.clone(), frames: self.frames().cloned().collect() });
         of_run.set_parts(parts);
-        let saved = of_run.sync_rest().and_then(|()| save(&mut self.checkpoints, &self.stack));
+        let stack = whole.as_ref().unwrap_or(&self.stack);
+        let saved = of_run.sync_rest().and_then(|()| save(&mut self.checkpoints, stack));
         // They know the run, and it would know them for ever.
         of_run.set_parts(Vec::new());
         saved
+    }
+
+    /// The active scopes, and those that a restart is still to come back to.
+    fn frames(&self) -> impl Iterator<Item = &Frame> {
+        self.stack.frames.iter().chain(&self.restored)
+    }
+
+    /// Has the outputs keep the bytes that the next save counts on.
+    fn promise_kept(&self) {
+        let counts = self.frames().flat_map(|frame| frame.lengths.iter());
+        self.checkpoints.outputs().promise_kept(counts);
     }
 
     /// The active scope.
@@ -482,44 +497,64 @@ impl Scopes {
 
     /// Leaves all scopes inside of this many.
     fn leave(&mut self, depth: usize) {
-        let left = self.stack.frames.iter().skip(depth);
-        self.is_cut_short |= left.clone().any(|frame| frame.is_told);
+        let left = self.stack.frames.get(depth..).unwrap_or_default();
+        if left.is_empty() {
+            return;
+        }
+        let has_outputs = left.iter().any(|frame| !frame.lengths.is_empty());
+        self.is_cut_short |= left.iter().any(|frame| frame.is_told);
         if self.is_cut_short {
-            self.is_ahead |= left.clone().any(|frame| frame.is_saved);
-            // The next run calls the others again, and counts them then.
-            for frame in left.filter(|frame| !frame.is_saved) {
+            // The next run calls those that no save has again, and counts them then.
+            for frame in left.iter().filter(|frame| frame.entered_at == self.saves) {
                 if let Some(calls) = self.stack.calls.get_mut(&frame.name) {
                     *calls = calls.saturating_sub(1);
                 }
             }
         }
         self.stack.frames.truncate(depth);
+        if has_outputs {
+            self.promise_kept();
+        }
+    }
+
+    /// True once a function was told to stop that is still active, or that has returned: what the
+    /// program does from there on may count on the half of some work.
+    fn is_behind_stop(&self) -> bool {
+        self.is_told || self.is_cut_short || self.stack.frames.iter().any(|frame| frame.is_told)
+    }
+
+    /// True if the last save has all that the active scopes had kept before the stop, or more.
+    fn is_saved(&self) -> bool {
+        let before = self.stack.frames.iter().rev().find(|frame| !frame.is_late);
+        !self.restored.is_empty() || self.saves > before.map_or(0, |frame| frame.newest_at)
     }
 
     /// True if a save would take the place of a better one, for the stop or inside of a function
     /// that was stopped, or if it would be of a function behind that one.
     fn must_not_save(&self) -> bool {
         let is_late = || self.stack.frames.iter().any(|frame| frame.is_late);
-        self.is_cut_short && (self.is_ahead || self.has_saved_for_stop || is_late())
+        let is_on_the_way = !self.restored.is_empty() && self.is_behind_stop();
+        is_on_the_way || is_late() || (self.is_cut_short && self.is_saved())
     }
 
     /// The error of a save that did not take new variables. It has the exit code of a stop if the
     /// last save has all that there is to save.
     fn stopped(&mut self) -> Error {
-        let exit_code = match self.is_ahead || self.has_saved_for_stop {
-            true => self.checkpoints.exit_code_of_stop(),
-            false => 1,
-        };
+        let exit_code = if self.is_saved() { self.checkpoints.exit_code_of_stop() } else { 1 };
         Error::ScopeStopped { name: self.active(), exit_code }
     }
 
-    /// Notes that a save has all scopes of the present.
-    fn note_saved(&mut self) {
-        self.saves += 1;
-        self.stack.frames.iter_mut().for_each(|frame| frame.is_saved = true);
-        if let Some(frame) = self.stack.frames.last_mut() {
-            frame.saves_at_keep = self.saves;
-        }
+    /// True if variables are those of the active scope at the last save.
+    fn is_unchanged<T: Checkpoint>(&mut self, variables: &T) -> Result<bool, Error> {
+        let _warnings = self.checkpoints.warnings().enter();
+        let path = self.checkpoints.path().to_owned();
+        let of_run = Arc::clone(self.checkpoints.outputs());
+        let program = Arc::clone(&self.known::<T>()?.program);
+        let Some(kept) = &self.frame()?.kept else { return Ok(!has_variables::<T>()) };
+        let container = embedded::open(&path, kept)?;
+        let (is_equal, _) =
+            outputs::saving_part(&of_run, || embedded::is_equal(variables, &program, &container));
+        Ok(is_equal)
     }
 
     /// True, once for each scope, on the way back to a scope inside of it. A program that does not
@@ -553,10 +588,9 @@ impl From<Checkpointer<Stack>> for Scopes {
             programs: HashMap::new(),
             turn: 1,
             asked: 0,
+            is_told: false,
             has_saved_for_stop: false,
-            told: 0,
             is_cut_short: false,
-            is_ahead: false,
             saves: 0,
         }
     }
@@ -598,6 +632,11 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// they are on the way back to that call: count a turn after it, not before. Until the program
     /// has come back to the call, the results of work [done once](Scope::once) stay.
     ///
+    /// What the program does between this call and the next one is done again. So write to an
+    /// [output](crate::Appended) behind the call, or in the function whose scope counts it.
+    ///
+    /// A scope without variables (`()`) keeps nothing: it could not tell its calls apart.
+    ///
     /// # Errors
     /// [`Error::Encode`].
     pub fn keep(&mut self, variables: &T) -> Result<(), Error> {
@@ -607,11 +646,22 @@ impl<T: Checkpoint> Scope<'_, T> {
             self.scopes.frame()?.calls = Calls::Kept;
             return Ok(());
         }
+        if !has_variables::<T>() {
+            if self.scopes.frame()?.kept.is_none() {
+                let mut bytes = Vec::new();
+                self.scopes.encode(variables, &mut bytes)?;
+                self.scopes.frame()?.kept = Some(bytes);
+            }
+            return Ok(());
+        }
         let is_coming_back = !self.scopes.restored.is_empty();
+        let saves = self.scopes.saves;
         let frame = self.scopes.frame()?;
         let mut bytes = frame.kept.take().unwrap_or_default();
+        // Results that a restart found, and that the program did not get yet, are of this turn.
+        let forgets = !is_coming_back && !frame.told.is_empty();
         frame.told.clear();
-        if !is_coming_back {
+        if forgets {
             frame.done.clear();
         }
         // Set first: if the variables panic, nothing is kept.
@@ -619,35 +669,41 @@ impl<T: Checkpoint> Scope<'_, T> {
         let outputs = self.scopes.encode(variables, &mut bytes)?;
         let of_run = Arc::clone(self.scopes.checkpoints.outputs());
         let frame = self.scopes.frame()?;
-        if !is_coming_back {
+        if !is_coming_back && frame.done.is_empty() {
             frame.lengths.clear();
             frame.outputs.clear();
         }
         frame.note(outputs, &of_run);
         frame.calls = Calls::Kept;
         frame.kept = Some(bytes);
-        self.scopes.frame()?.saves_at_keep = self.scopes.saves;
+        frame.newest_at = saves;
+        self.scopes.promise_kept();
         Ok(())
     }
 
     /// Saves the variables, together with those that the scopes around this one kept. What scopes
-    /// that were left have written to their outputs is durable then.
+    /// that were left have written to their outputs is durable then. It [keeps](Scope::keep) the
+    /// variables, too, and so forgets the results of work done [once](Scope::once): between such
+    /// work, save only if the variables count it.
     ///
     /// # Errors
     /// Those of [`Checkpointer::save`]; [`Error::OtherScope`] if a restart did not come back to all
-    /// scopes that were active. [`Error::ScopeStopped`] if a function that was
+    /// scopes that were active, and the variables are not those of the last save any more. [`Error::ScopeStopped`] if a function that was
     /// [told to stop](Scopes::should_stop) has returned: what was kept before its call is saved
     /// then, if the last save does not have more.
     pub fn save(&mut self, variables: &T) -> Result<Saved, Error> {
-        self.scopes.turn += 1;
         self.leave_forgotten();
         if self.scopes.must_not_save() {
             return Err(self.scopes.stopped());
         }
-        self.scopes.check_restored()?;
-        self.keep(variables)?;
+        if self.scopes.restored.is_empty() {
+            self.keep(variables)?;
+        } else if !self.scopes.is_unchanged(variables)? {
+            self.scopes.check_restored()?;
+        }
         let saved = self.scopes.saved(|checkpoints, stack| checkpoints.save(stack))?;
-        self.scopes.note_saved();
+        self.scopes.saves += 1;
+        self.scopes.turn += 1;
         self.scopes.has_saved_for_stop |= self.scopes.checkpoints.is_to_stop();
         // What was saved was kept before the function that was stopped, and not these variables.
         if self.scopes.is_cut_short { Err(self.scopes.stopped()) } else { Ok(saved) }
@@ -656,8 +712,9 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// Saves if the [`Schedule`](crate::Schedule) says so, or if the program is to stop.
     ///
     /// After a restart the program comes back to the scope inside of which the checkpoint was
-    /// saved. On the way there, each scope may call this once without a save: all that there is to
-    /// save is in that checkpoint. A reason to stop counts as saved then.
+    /// saved. On the way there, this saves nothing: all that there is to save is in that checkpoint,
+    /// and a reason to stop counts as saved. It is an error the second time in a scope, if the
+    /// variables are not those of that checkpoint any more.
     ///
     /// Once a function that was [told to stop](Scopes::should_stop) has returned, it saves at most
     /// what was kept before the call of that function.
@@ -665,28 +722,36 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// # Errors
     /// Those of [`save`](Scope::save), but for [`Error::ScopeStopped`].
     pub fn save_if_due(&mut self, variables: &T) -> Result<Decision, Error> {
+        let decision = self.decide(variables)?;
         self.scopes.turn += 1;
+        Ok(decision)
+    }
+
+    fn decide(&mut self, variables: &T) -> Result<Decision, Error> {
         let why = match self.scopes.checkpoints.turn()? {
             Turn::Save(why) => why,
             Turn::Pass(decision) => return Ok(decision),
         };
         self.leave_forgotten();
+        let is_for_stop = matches!(why, SaveReason::Stopping(_));
         if self.scopes.must_not_save() {
+            self.scopes.has_saved_for_stop |= is_for_stop && self.scopes.is_saved();
             return Ok(Decision::NotDue);
         }
-        let is_for_stop = matches!(why, SaveReason::Stopping(_));
-        if self.scopes.may_pass() {
+        if !self.scopes.restored.is_empty() {
+            if !self.scopes.may_pass() && !self.scopes.is_unchanged(variables)? {
+                self.scopes.check_restored()?;
+            }
             self.scopes.has_saved_for_stop |= is_for_stop;
             return Ok(Decision::NotDue);
         }
-        self.scopes.check_restored()?;
         self.keep(variables)?;
         let save = |checkpoints: &mut Checkpointer<Stack>, stack: &Stack| {
             checkpoints.made_because(why, stack, Metadata::new())
         };
         let decision = self.scopes.saved(save)?;
         if !matches!(decision, Decision::Failed { .. }) {
-            self.scopes.note_saved();
+            self.scopes.saves += 1;
         }
         self.scopes.has_saved_for_stop |= is_for_stop && decision.is_saved();
         Ok(decision)
@@ -700,9 +765,14 @@ impl<T: Checkpoint> Scope<'_, T> {
 
     /// Does some work once and remembers its result: when a restart comes back here, the result is
     /// there at once, and the work is not done again. The name tells it from other work of this
-    /// scope. The result is forgotten when the scope [keeps](Scope::keep) new variables or is left:
-    /// in a loop, keep the variables of each turn before its work. If the work was told to
-    /// [stop](Scopes::should_stop), its result is returned, and not remembered.
+    /// scope. The result is forgotten when the scope [keeps](Scope::keep) or saves variables, or is
+    /// left: keep them before the work of each turn, and save them behind all of it. A scope
+    /// without variables (`()`) has the results until it is left.
+    ///
+    /// Only the result is remembered. What the work changes beside it, as a variable around it or an
+    /// [output](crate::Appended) that is not in the result, is lost in a restart. An error is not
+    /// remembered either: if the program goes on after it, return it as the result, a `Result`. If
+    /// the work was told to [stop](Scopes::should_stop), its result is returned, and not remembered.
     ///
     /// ```
     /// use checkpointed::{Error, Scopes};
@@ -720,9 +790,9 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// ```
     ///
     /// # Errors
-    /// Those of `work`, [`Error::Encode`], and [`Error::ScopeNotKept`] if the last
-    /// [`keep`](Scope::keep) failed, or if the work enters a scope, and this one entered another
-    /// directly since it kept its variables. [`Error::InvalidSetting`] if work of this name is done
+    /// Those of `work`, [`Error::Encode`], and [`Error::ScopeNotKept`] if this scope has not
+    /// [kept](Scope::keep) its variables yet, or could not, or if the work enters a scope, and this
+    /// one entered another directly since it kept its variables. [`Error::InvalidSetting`] if work of this name is done
     /// already: this one would get its result.
     pub fn once<R: Checkpoint, E: From<Error>>(
         &mut self,
@@ -730,58 +800,61 @@ impl<T: Checkpoint> Scope<'_, T> {
         work: impl FnOnce(&mut Scopes) -> Result<R, E>,
     ) -> Result<R, E> {
         self.leave_forgotten();
+        let is_behind_stop = self.scopes.is_behind_stop();
         let frame = self.scopes.frame()?;
-        if frame.calls == Calls::Failed {
+        if matches!(frame.calls, Calls::Failed | Calls::NotKept) {
             let (outer, entered) = (frame.name.clone(), name.to_owned());
             return Err(Error::ScopeNotKept { outer, entered }.into());
         }
         if frame.told.contains(name) {
-            return Err(Error::InvalidSetting {
-                setting: format!("the work {name:?} in scope {:?}", frame.name),
-                why: "work of this name is done once already, and this one would get its result: give it another name, or \
-                      keep the variables of the new turn first",
+            // Behind a stop, `keep` keeps nothing, and so this may be a new turn.
+            if !is_behind_stop {
+                return Err(Error::InvalidSetting {
+                    setting: format!("the work {name:?} in scope {:?}", frame.name),
+                    why: "work of this name is done once already, and this one would get its result: give it another \
+                          name, or keep the variables of the new turn first",
+                }
+                .into());
             }
-            .into());
-        }
-        if let Some(done) = frame.done.get(name) {
+        } else if let Some(done) = frame.done.get(name) {
             let done = done.clone();
             let result = self.scopes.decode(name, &done)?;
             self.scopes.frame()?.told.insert(name.to_owned());
             return Ok(result);
         }
         self.scopes.known::<R>()?;
-        let (told, mut saves) = (self.scopes.told, self.scopes.saves);
+        // Behind a direct call, the work enters no scope: a restart does that call again, and would
+        // meet a scope of this work there.
         let before = *self.scopes.calls();
-        if before == Calls::Entered {
-            // A restart does that direct call again. It would meet a scope of this work there, so
-            // the work enters none. A save inside of the call is ahead, too.
-            saves = self.scopes.frame()?.saves_at_keep;
-        } else {
-            *self.scopes.calls() = Calls::Kept;
-        }
         self.scopes.frame()?.doing = name.to_owned();
         let result = catch_unwind(AssertUnwindSafe(|| work(self.scopes)));
         self.scopes.leave(self.depth);
-        // The work may have asked without a scope of its own, after one inside of it had saved.
-        if self.scopes.told > told {
-            self.scopes.is_cut_short = true;
-            self.scopes.is_ahead |= self.scopes.saves > saves;
-        }
         self.scopes.frame()?.doing.clear();
         *self.scopes.calls() = before;
         let result = result.unwrap_or_else(|panic| resume_unwind(panic))?;
-        if self.scopes.is_cut_short {
+        if self.scopes.is_behind_stop() {
             return Ok(result);
         }
         let mut bytes = Vec::new();
         let outputs = self.scopes.encode(&result, &mut bytes)?;
         let of_run = Arc::clone(self.scopes.checkpoints.outputs());
+        let saves = self.scopes.saves;
         let frame = self.scopes.frame()?;
         frame.note(outputs, &of_run);
         frame.done.insert(name.to_owned(), bytes);
         frame.told.insert(name.to_owned());
+        // A save inside of a direct call before it is ahead of the result.
+        if before == Calls::Kept {
+            frame.newest_at = saves;
+        }
+        self.scopes.promise_kept();
         Ok(result)
     }
+}
+
+/// True if a scope has variables. One without them cannot tell its calls apart, and so keeps none.
+fn has_variables<T: 'static>() -> bool {
+    TypeId::of::<T>() != TypeId::of::<()>()
 }
 
 impl<T> Deref for Scope<'_, T> {

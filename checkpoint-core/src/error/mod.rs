@@ -765,13 +765,13 @@ pub enum Error {
         message: String,
     },
 
-    /// The program entered a scope before the scope around it kept its variables. A restart could
-    /// not return to it.
+    /// The program entered a scope, or began work that is done once, before the scope around it
+    /// kept its variables. A restart could not return to it.
     #[error(
         "{}",
         shown!(
-            "scope `{entered}` was entered from {}, which has not kept its variables since it entered a scope, or could \
-            not keep them: call `keep` before each such call, or make the calls inside `once`",
+            "`{entered}` was called from {}, which has not kept its variables since its last call, or could not keep \
+            them: call `keep` before each such call, or make each call inside `once`, as a scope without variables must",
             if outer.is_empty() { "the program itself".to_owned() } else { format!("scope `{outer}`") }
         )
     )]
@@ -779,7 +779,7 @@ pub enum Error {
     ScopeNotKept {
         /// The active scope; empty outside all scopes.
         outer: String,
-        /// The scope that the program tried to enter.
+        /// The scope that the program tried to enter, or the work.
         entered: String,
     },
 

@@ -22,6 +22,8 @@ thread_local! {
 struct Saving {
     run: Arc<OfRun>,
     counted: Vec<Counted>,
+    /// True for a part of the state that a later save has.
+    is_part: bool,
     /// The functions of the program that the thread was in when it began.
     calls: u32,
 }
@@ -35,7 +37,7 @@ struct Loading {
 /// earlier. A panic in there ends the save.
 pub(crate) fn saving<R>(run: &Arc<OfRun>, encode: impl FnOnce() -> R) -> (R, Vec<Counted>) {
     let ended = EndsSave(run);
-    let (encoded, mut counted) = saving_part(run, encode);
+    let (encoded, mut counted) = counting(run, false, encode);
     std::mem::forget(ended);
     counted.extend(run.counted_before());
     (encoded, counted)
@@ -50,9 +52,15 @@ impl Drop for EndsSave<'_> {
     }
 }
 
-/// Does `encode`, and returns the outputs that it met.
+/// Does `encode` for a part of the state that a later save has, and returns the outputs that it
+/// met.
+#[cfg(feature = "scopes")]
 pub(crate) fn saving_part<R>(run: &Arc<OfRun>, encode: impl FnOnce() -> R) -> (R, Vec<Counted>) {
-    let saving = Saving { run: Arc::clone(run), counted: Vec::new(), calls: calls() };
+    counting(run, true, encode)
+}
+
+fn counting<R>(run: &Arc<OfRun>, is_part: bool, encode: impl FnOnce() -> R) -> (R, Vec<Counted>) {
+    let saving = Saving { run: Arc::clone(run), counted: Vec::new(), is_part, calls: calls() };
     let scope = Restore::set(&SAVING, saving);
     let encoded = encode();
     let counted = scope.take().map(|saving| saving.counted).unwrap_or_default();
@@ -79,7 +87,7 @@ pub(super) fn run_that_saves() -> Option<Arc<OfRun>> {
 
 /// Adds a value that is being encoded, with the number of bytes that were encoded for it.
 pub(super) fn add_saved(value: &Arc<Value>, length: u64) {
-    look_at_save(|saving| saving.counted.push(saving.run.count(value, length)));
+    look_at_save(|saving| saving.counted.push(saving.run.count(value, length, saving.is_part)));
 }
 
 /// Adds a value that was decoded.

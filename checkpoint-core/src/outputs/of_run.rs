@@ -67,8 +67,10 @@ pub(crate) struct OfRun {
 struct Promised {
     /// Of the newest checkpoint.
     newest: Lengths,
-    /// Of a save that has begun, and of parts of the state that were encoded for the next one.
+    /// Of a save that has begun.
     saving: Lengths,
+    /// Of parts of the state that were encoded for the next save.
+    kept: Lengths,
     /// Of saves that failed, and whose checkpoint may be there all the same.
     unknown: Lengths,
 }
@@ -277,11 +279,12 @@ impl OfRun {
         })
     }
 
-    /// Counts a value that a save encodes, with the number of bytes that it encodes for it.
-    pub(super) fn count(self: &Arc<Self>, value: &Arc<Value>, length: u64) -> Counted {
+    /// Counts a value that a save encodes, or a part for the next save, with the number of bytes
+    /// that is encoded for it.
+    pub(super) fn count(self: &Arc<Self>, value: &Arc<Value>, length: u64, is_part: bool) -> Counted {
         let (file, since) = value.open_file().unzip();
         let path = value.path();
-        add(&mut lock(&self.promised).saving, path.clone(), length);
+        self.promise_more(path.clone(), length, is_part);
         let is_of_other = file.as_ref().is_some_and(|file| file.is_of_other(self)) || !value.belongs_to(self);
         if let Some(file) = &file
             && !is_of_other
@@ -290,6 +293,12 @@ impl OfRun {
         }
         let (value, since) = (Some((Arc::clone(value), file)), since.unwrap_or_default());
         Counted { value, since, is_of_other, ..self.without_value(path, length) }
+    }
+
+    fn promise_more(&self, path: PathBuf, length: u64, is_part: bool) {
+        let mut promised = lock(&self.promised);
+        let lengths = if is_part { &mut promised.kept } else { &mut promised.saving };
+        add(lengths, path, length);
     }
 
     /// The outputs of a state beside those that its encoding meets: of parts that were encoded
@@ -409,9 +418,9 @@ impl OfRun {
 
     /// The number of bytes of a file that a checkpoint of this run counts on.
     pub(super) fn promised(&self, path: &Path) -> u64 {
-        let Promised { newest, saving, unknown } = &*lock(&self.promised);
+        let Promised { newest, saving, kept, unknown } = &*lock(&self.promised);
         let of = |lengths: &&Lengths| lengths.get(path).copied();
-        [newest, saving, unknown].iter().filter_map(of).max().unwrap_or(0)
+        [newest, saving, kept, unknown].iter().filter_map(of).max().unwrap_or(0)
     }
 
     /// True if the other run has the same checkpoint directory.
@@ -445,12 +454,7 @@ impl OfRun {
 
     /// Notes that the save that was begun ended without a checkpoint.
     pub(crate) fn abandon(&self) {
-        let mut saving = Lengths::new();
-        // Parts stay as they were encoded, and the next save counts on them.
-        for Counted { path, length, .. } in lock(&self.parts).iter() {
-            add(&mut saving, path.clone(), *length);
-        }
-        lock(&self.promised).saving = saving;
+        lock(&self.promised).saving.clear();
     }
 
     /// Notes what a generation counts on.
@@ -488,6 +492,15 @@ impl OfRun {
         let newest = &mut lock(&self.promised).newest;
         counted.into_iter().for_each(|Counted { path, length, .. }| add(newest, path, length));
         Ok(())
+    }
+
+    /// Notes what the parts that were encoded for the next save count on, in the place of earlier
+    /// ones.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn promise_kept<'p>(&self, counts: impl Iterator<Item = (&'p String, &'p u64)>) {
+        let (directory, mut kept) = (self.directory().unwrap_or(Path::new("")), Lengths::new());
+        counts.for_each(|(path, length)| add(&mut kept, directory.join(path), *length));
+        lock(&self.promised).kept = kept;
     }
 
     fn without_value(self: &Arc<Self>, path: PathBuf, length: u64) -> Counted {

@@ -50,8 +50,8 @@ struct Inner {
 
 #[derive(Clone, Debug)]
 enum Whereabouts {
-    /// It was never opened; the program named it.
-    Named(Place, Arc<dyn Disk>),
+    /// It was never opened; the program named it. Its clones share the file that one of them opens.
+    Named(Place, Arc<dyn Disk>, Arc<Mutex<Weak<OpenFile>>>),
     /// It was loaded, and has this path.
     Loaded(Stored, PathBuf),
     Open(Arc<OpenFile>),
@@ -107,7 +107,11 @@ impl Doubt {
 
 impl Value {
     pub(super) fn named(path: &Path, disk: Arc<dyn Disk>) -> Owned {
-        Value::new(Whereabouts::Named(Place::of(path), disk), 0, Ending::Known(End::default()))
+        Value::new(
+            Whereabouts::Named(Place::of(path), disk, Arc::default()),
+            0,
+            Ending::Known(End::default()),
+        )
     }
 
     pub(super) fn loaded(stored: Stored) -> Owned {
@@ -133,7 +137,7 @@ impl Value {
     pub(super) fn copy(&self) -> Owned {
         let Some(inner) = self.inner_at_fork().map(|inner| inner.clone()) else {
             let ((path, length), end) = (self.shown(), Ending::Hashed(String::new()));
-            let file = Whereabouts::Named(Place::of(&path), Arc::new(RealDisk::default()));
+            let file = Whereabouts::Named(Place::of(&path), Arc::new(RealDisk::default()), Arc::default());
             let (run, loaded_by, since, is_behind, keeps_cut) = (None, None, 0, false, false);
             let inner = Inner { file, length, end, run, loaded_by, since, is_behind, keeps_cut };
             return Value::of(inner, self.process);
@@ -208,7 +212,7 @@ impl Value {
             return Err("this process was forked while its parent used the output".to_owned());
         };
         let path = match &inner.file {
-            Whereabouts::Named(place, _) => place.absolute().map_err(|error| error.to_string())?,
+            Whereabouts::Named(place, ..) => place.absolute().map_err(|error| error.to_string())?,
             Whereabouts::Open(file) => file.path().to_owned(),
             Whereabouts::Loaded(stored, _) if run.is_none() => return Ok(stored.clone()),
             Whereabouts::Loaded(_, path) => path.clone(),
@@ -466,8 +470,8 @@ impl Value {
             // Another run counts on the file, or it is the present file by another path.
             return if is_ours { Ok(()) } else { Err(inner.fault(OutputFault::OtherRun)) };
         }
-        if let Whereabouts::Named(place, _) = &mut inner.file {
-            *place = Place::of(&path);
+        if let Whereabouts::Named(place, _, opened) = &mut inner.file {
+            (*place, *opened) = (Place::of(&path), Arc::default());
             self.show(&inner);
             return Ok(());
         }
@@ -515,7 +519,7 @@ impl Inner {
 
     fn shown_path(&self) -> &Path {
         match &self.file {
-            Whereabouts::Named(place, _) => place.shown(),
+            Whereabouts::Named(place, ..) => place.shown(),
             Whereabouts::Loaded(_, path) => path,
             Whereabouts::Open(file) => file.path(),
         }
@@ -551,9 +555,18 @@ impl Inner {
     fn open(&mut self, value: &Owner) -> Result<Arc<OpenFile>, Error> {
         let (file, since, end) = match (&self.file, &self.run) {
             (Whereabouts::Open(file), _) => return Ok(Arc::clone(file)),
-            (Whereabouts::Named(place, disk), _) => {
-                let path = without_detours(&place.absolute()?);
-                let file = OpenFile::create(Arc::clone(disk), &path, value)?;
+            (Whereabouts::Named(place, disk, opened), _) => {
+                let opened = || opened.lock().unwrap_or_else(PoisonError::into_inner);
+                let of_clone = opened().upgrade();
+                let file = match of_clone {
+                    Some(file) => file,
+                    None => {
+                        let path = without_detours(&place.absolute()?);
+                        let file = OpenFile::create(Arc::clone(disk), &path, value)?;
+                        *opened() = Arc::downgrade(&file);
+                        file
+                    }
+                };
                 let since = file.cuts();
                 (file, since, End::default())
             }

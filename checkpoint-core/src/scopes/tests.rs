@@ -1,3 +1,5 @@
+mod programs;
+
 use std::fs;
 use std::io::Write;
 use std::time::Duration;
@@ -418,8 +420,10 @@ fn work_enters_no_scope_behind_a_direct_call() {
     let mut scopes = open(&path);
     let mut program = scopes.enter::<()>("main").unwrap();
     assert_eq!(program.enter::<u64>("first").unwrap().restored(), Some(1));
+    // Without variables, the two calls would be one to a restart.
     program.keep(&()).unwrap();
-    program.once("second", |scopes| second(scopes).map(drop)).unwrap();
+    let error = program.enter::<u64>("first").unwrap_err();
+    assert!(matches!(error, Error::ScopeNotKept { .. }), "{error}");
 }
 
 #[test]
@@ -573,4 +577,262 @@ fn no_output_of_a_scope_is_cut_while_a_newer_state_is_unread() {
     assert!(scopes.restore().unwrap());
     let log = scopes.enter::<Appended>("outer").unwrap().restored().unwrap();
     assert_eq!((log.len(), fs::read_to_string(&csv).unwrap().as_str()), (8, "one\ntwo\n"));
+}
+
+#[test]
+fn a_clone_that_was_kept_before_the_first_write_blocks_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<(u64, Appended)>("outer").unwrap();
+    let mut log = Appended::at(&csv);
+    outer.keep(&(0, log.clone())).unwrap();
+    log.write_all(b"one\n").unwrap();
+    outer.save(&(1, log.clone())).unwrap();
+    log.write_all(b"two\n").unwrap();
+    outer.save(&(2, log.clone())).unwrap();
+    drop(outer);
+    drop((scopes, log));
+    let mut scopes = open(&path);
+    let (turn, log) = scopes.enter::<(u64, Appended)>("outer").unwrap().restored().unwrap();
+    assert_eq!((turn, log.len(), fs::read_to_string(&csv).unwrap().as_str()), (2, 8, "one\ntwo\n"));
+}
+
+/// A loop that trains, and an evaluation behind it. `stop` is an epoch.
+fn train(path: &Path, stop: Option<u64>) -> Result<(u64, Finished), Error> {
+    let mut scopes = open(path);
+    let mut main = scopes.enter::<u64>("main")?;
+    let mut epoch = main.restored().unwrap_or(0);
+    while epoch < 6 && main.should_stop().is_none() {
+        epoch += 1;
+        if stop == Some(epoch) {
+            main.checkpoints.stop(StopReason::Signal(Signal::TERM));
+        }
+        main.save_if_due(&epoch)?;
+    }
+    main.keep(&epoch)?;
+    let doubled = main.once("doubled", |_| Ok::<u64, Error>(2 * epoch))?;
+    let score = {
+        let mut evaluation = main.enter::<(u64, u64)>("evaluation")?;
+        let (mut k, mut score) = evaluation.restored().unwrap_or((0, 0));
+        while k < 3 {
+            k += 1;
+            score += doubled;
+            evaluation.save_if_due(&(k, score))?;
+        }
+        score
+    };
+    drop(main);
+    Ok((score, scopes.finish()?))
+}
+
+#[test]
+fn what_a_stopped_function_calls_is_not_saved() {
+    for stop in 1..=5 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run.ckpt");
+        assert!(train(&path, Some(stop)).unwrap().1.stopped.is_some(), "{stop}");
+        // On the way back, too.
+        assert!(train(&path, Some(stop + 1)).unwrap().1.stopped.is_some(), "{stop}");
+        let (score, finished) = train(&path, None).unwrap();
+        assert_eq!((score, finished.stopped), (36, None), "{stop}");
+    }
+}
+
+#[test]
+fn an_output_in_the_result_of_work_before_a_stop_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
+    let run = |stops: bool| {
+        let mut scopes = open(&path);
+        let mut main = scopes.enter::<(u64, Appended)>("main").unwrap();
+        let mut own = main.restored().unwrap_or_else(|| (0, Appended::at(&csv)));
+        while own.0 < 3 && main.should_stop().is_none() {
+            main.keep(&own).unwrap();
+            let mut log = own.1;
+            log = main
+                .once("a", |_| {
+                    writeln!(log, "a{}", own.0).unwrap();
+                    Ok::<_, Error>(log)
+                })
+                .unwrap();
+            log = main
+                .once("b", |scopes| {
+                    if stops && own.0 == 1 {
+                        scopes.checkpoints.stop(StopReason::Signal(Signal::TERM));
+                        while scopes.should_stop().is_none() {}
+                    }
+                    writeln!(log, "b{}", own.0).unwrap();
+                    Ok::<_, Error>(log)
+                })
+                .unwrap();
+            own = (own.0 + 1, log);
+            main.save_if_due(&own).unwrap();
+        }
+        drop((main, own));
+        scopes.finish().unwrap().stopped.is_some()
+    };
+    assert!(run(true));
+    assert!(!run(false));
+    assert_eq!(fs::read_to_string(&csv).unwrap(), "a0\nb0\na1\nb1\na2\nb2\n");
+}
+
+/// The inner function is told in the middle of a turn, between two saves.
+#[test]
+fn a_stop_with_a_save_of_the_inner_function_ends_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    outer.keep(&0).unwrap();
+    let mut inner = outer.enter::<u64>("inner").unwrap();
+    inner.save(&7).unwrap();
+    inner.checkpoints.stop(StopReason::Signal(Signal::TERM));
+    while inner.should_stop().is_none() {}
+    drop(inner);
+    assert_eq!(outer.save_if_due(&1).unwrap(), Decision::NotDue);
+    drop(outer);
+    assert!(scopes.finish().unwrap().stopped.is_some());
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    assert_eq!(outer.restored(), Some(0));
+    assert_eq!(outer.enter::<u64>("inner").unwrap().restored(), Some(7));
+}
+
+#[test]
+fn a_stop_on_the_way_back_lets_the_program_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let part = |scopes: &mut Scopes, name: &str| -> Result<u64, Error> {
+        let mut part = scopes.enter::<u64>(name)?;
+        let mut n = part.restored().unwrap_or(0);
+        while n < 4 {
+            part.save_if_due(&n)?;
+            if part.should_stop().is_some() {
+                break;
+            }
+            part.keep(&n)?;
+            part.enter::<u64>("leaf")?.save(&n)?;
+            n += 1;
+        }
+        Ok(n)
+    };
+    let mut scopes = open(&path);
+    let mut main = scopes.enter::<()>("main").unwrap();
+    main.once("a", |scopes| part(scopes, "a")).unwrap();
+    // Its last save is in the leaf.
+    drop(main);
+    drop(scopes);
+
+    let mut scopes = open(&path);
+    scopes.checkpoints.stop(StopReason::Signal(Signal::TERM));
+    let mut main = scopes.enter::<()>("main").unwrap();
+    main.once("a", |scopes| part(scopes, "a")).unwrap();
+    main.once("b", |scopes| part(scopes, "b")).unwrap();
+    drop(main);
+    assert!(scopes.finish().unwrap().stopped.is_some());
+
+    let mut scopes = open(&path);
+    let mut main = scopes.enter::<()>("main").unwrap();
+    assert_eq!(main.once("a", |scopes| part(scopes, "a")).unwrap(), 4);
+    assert_eq!(main.once("b", |scopes| part(scopes, "b")).unwrap(), 4);
+    drop(main);
+    assert_eq!(scopes.finish().unwrap().stopped, None);
+}
+
+#[test]
+fn a_program_may_restore_its_scopes_after_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
+    let mut scopes = Scopes::open(&path).unwrap();
+    let mut failures = 2;
+    let mut run = |scopes: &mut Scopes| -> Option<()> {
+        let mut main = scopes.enter::<(u64, Appended)>("main").unwrap();
+        let mut own = main.restored().unwrap_or_else(|| (0, Appended::at(&csv)));
+        while own.0 < 4 {
+            writeln!(own.1, "{}", own.0).unwrap();
+            main.keep(&own).unwrap();
+            let mut inner = main.enter::<()>("inner").unwrap();
+            if failures > 0 && own.0 == 2 - failures {
+                failures -= 1;
+                return None;
+            }
+            inner.save(&()).unwrap();
+            drop(inner);
+            own.0 += 1;
+            main.save(&own).unwrap();
+        }
+        Some(())
+    };
+    // The first error comes before any save.
+    while {
+        scopes.restore().unwrap();
+        run(&mut scopes).is_none()
+    } {}
+    scopes.finish().unwrap();
+    assert_eq!(fs::read_to_string(&csv).unwrap(), "0\n1\n2\n3\n");
+}
+
+#[test]
+fn a_loop_that_passes_over_failed_saves_is_told_to_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let disk = FaultyDisk::default();
+    let builder = Scopes::builder(&path).schedule(Schedule::every_steps(1));
+    let mut scopes = builder.disk(Arc::new(disk.clone())).open().unwrap();
+    let mut scope = scopes.enter::<u64>("loop").unwrap();
+    scope.save(&0).unwrap();
+    scope.checkpoints.stop(StopReason::Signal(Signal::TERM));
+    let mut turns = 0;
+    while scope.should_stop().is_none() {
+        turns += 1;
+        assert!(turns < 9);
+        disk.plan(Some((0, Fault::Error(EIO))));
+        scope.save_if_due(&turns).unwrap_err();
+    }
+    disk.plan(None);
+    // It may save once more.
+    scope.save(&turns).unwrap();
+    drop(scope);
+    assert!(scopes.finish().unwrap().stopped.is_some());
+}
+
+#[test]
+fn work_before_the_variables_were_kept_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut main = scopes.enter::<u64>("main").unwrap();
+    let error = main.once("sample", |_| Ok::<u64, Error>(1)).unwrap_err();
+    assert!(
+        matches!(&error, Error::ScopeNotKept { outer, entered } if outer == "main" && entered == "sample"),
+        "{error}"
+    );
+    main.keep(&7).unwrap();
+    main.once("sample", |_| Ok::<u64, Error>(1)).unwrap();
+}
+
+/// A restart comes back to the inner scope, whether the outer one keeps or saves before the call.
+#[test]
+fn a_save_before_each_call_is_no_error_in_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    for started in 0..3 {
+        let mut scopes = open(&path);
+        let mut outer = scopes.enter::<u64>("outer").unwrap();
+        let i = outer.restored().unwrap_or(5);
+        outer.save(&i).unwrap();
+        for _ in 0..3 {
+            outer.save_if_due(&i).unwrap();
+        }
+        let mut inner = outer.enter::<u64>("inner").unwrap();
+        let j = inner.restored().unwrap_or(0);
+        assert_eq!(j, started);
+        inner.save(&(j + 1)).unwrap();
+    }
+    // Other variables would not be saved.
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    let error = outer.save(&6).unwrap_err();
+    assert!(matches!(error, Error::OtherScope { .. }), "{error}");
 }

@@ -38,3 +38,6 @@ mod outputs;
 mod rewinds;
 mod scenarios;
 mod tests;
+
+#[cfg(feature = "scopes")]
+pub(crate) use self::cut::Random;
