@@ -50,7 +50,7 @@ const KNOWN: [&str; 11] = [
     STEPS,
 ];
 
-/// Names that our own documentation proposes for scripts and programs.
+/// Names that scripts and programs read by themselves.
 const OF_OTHERS: [&str; 2] = ["CHECKPOINT_DIR", "CHECKPOINT_KEY"];
 
 /// The names that the program itself read.

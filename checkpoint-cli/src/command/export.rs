@@ -98,6 +98,7 @@ fn find_and_write(
 /// A temporary file with the permissions of the file that it replaces, or else those of any new
 /// file.
 fn new_file(target: &Path, folder: &Path) -> io::Result<NamedTempFile> {
+    #[cfg_attr(not(unix), allow(unused_mut))]
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     // The system takes those of the umask away.

@@ -149,6 +149,7 @@ fn is_of_the_file(error: &io::Error) -> bool {
 }
 
 /// True for the errors of a device, or of a server, about one file: a bad place of a disk for one.
+#[cfg_attr(not(unix), allow(unused_variables))]
 fn is_not_given(error: &io::Error) -> bool {
     #[cfg(unix)]
     if let Some(errno) = Errno::from_io_error(error) {

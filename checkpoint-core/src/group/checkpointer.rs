@@ -336,8 +336,9 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
     /// Saves if a save is due for the group: if the [`Schedule`](crate::Schedule) of rank 0 says
     /// so, or if any member must stop. Call it once in each turn of the program's loop.
     ///
-    /// The members look together at an agreed turn, about once a second while all turns take the
-    /// same time, and whenever a number of steps is due. In between a call costs one comparison.
+    /// The members look together at an agreed turn, and whenever a number of steps is due. While
+    /// all turns take the same time, they look about once a second, or more often where a look is
+    /// quick. In between a call costs one comparison.
     ///
     /// # Errors
     /// As [`save`](GroupCheckpointer::save), and the error of a background save that has failed

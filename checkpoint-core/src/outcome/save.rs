@@ -12,7 +12,8 @@ use crate::schedule::Due;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Saved {
-    /// The number of the new generation: one more than the previous one.
+    /// The number of the new generation: larger than that of any generation before it, mostly by
+    /// one.
     pub generation: u64,
     /// The length of its file, in bytes.
     pub bytes: u64,

@@ -140,6 +140,7 @@ impl Copies {
         to: &Path,
     ) -> Result<Option<NamedTempFile>, Error> {
         let failed = |source| Error::writing("restore", to, source);
+        #[cfg_attr(not(unix), allow(unused_mut))]
         let mut builder = temporary_name();
         #[cfg(unix)]
         {

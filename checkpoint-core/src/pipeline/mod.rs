@@ -99,7 +99,8 @@ use users::Users;
 ///
 /// # Commands
 /// `CHECKPOINT_STEPS` holds any number of these, separated by commas; of `from` and `to`, one each.
-/// The methods with the same names do the same. It does not reach a pipeline that a step opens.
+/// The methods with the same names do the same, and so do [`force_only`](Pipeline::force_only) and
+/// [`use_version`](Pipeline::use_version). It does not reach a pipeline that a step opens.
 ///
 /// | command | meaning |
 /// |---|---|

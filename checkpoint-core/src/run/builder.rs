@@ -82,7 +82,8 @@ impl<T, O> Builder<T, O> {
     /// disk, or to an object store, for when the machine is lost with its disk. See [`Mirror`].
     ///
     /// A save does not wait for the mirror, and no failure of the mirror is one of a save: it is
-    /// warned of when it begins and when it ends, and the mirror is tried again.
+    /// warned of when it begins and when it ends, and the mirror is tried again. [`Mirror`] names
+    /// one exception, near the limit of open files.
     /// [`wait_for_mirror`](Checkpointer::wait_for_mirror) waits, and
     /// [`finish`](Checkpointer::finish) does for a while.
     ///
@@ -566,8 +567,9 @@ impl<T: Checkpoint, O: From<Checkpointer<T>>> Builder<T, O> {
     /// | `CHECKPOINT_EXIT_REQUEUE`, `CHECKPOINT_EXIT_HALTED` | `99`, `0` | [`exit_codes`](Builder::exit_codes) |
     ///
     /// Any other variable that begins with `CHECKPOINT_` gets one warning, but for
-    /// `CHECKPOINT_STEPS` of pipelines, `CHECKPOINT_DIR`, `CHECKPOINT_KEY`, and any from which the
-    /// program read a [`Key`](crate::Key).
+    /// `CHECKPOINT_STEPS` of pipelines, and any from which the program read a
+    /// [`Key`](crate::Key). `CHECKPOINT_DIR` and `CHECKPOINT_KEY` are left to scripts and programs,
+    /// and do nothing by themselves.
     ///
     /// # Errors
     /// As [`Checkpointer::open`], and [`Error::InvalidSetting`], also where a variable has an

@@ -84,8 +84,9 @@ impl<T> Checkpointer<T> {
     ///
     /// # Errors
     /// [`Error::InUse`] where another checkpointer has it open, [`Error::NotADirectory`],
-    /// [`Error::NotWritable`], or [`Error::Unsupported`] where `T` has a field that could be saved
-    /// but never loaded.
+    /// [`Error::DanglingLink`], [`Error::NotWritable`], or [`Error::NoLocks`].
+    /// [`Error::Unsupported`] where `T` has a field that could be saved but never loaded.
+    /// [`Error::InvalidSetting`] where a variable has an invalid value.
     pub fn open(path: impl AsRef<Path>) -> Result<Checkpointer<T>, Error>
     where
         T: Checkpoint,
@@ -129,12 +130,20 @@ impl<T: Checkpoint> Checkpointer<T> {
     ///
     /// # Errors
     /// [`Error::NoneUsable`] where there are generations and all are damaged: only the user may
-    /// decide to start afresh, by moving the directory away. [`Error::MirrorUnreachable`] where the
-    /// newest is damaged or gone, and the mirror cannot be asked for it;
-    /// [`load_generation`](Checkpointer::load_generation) loads an older one.
-    /// [`Error::SchemaMismatch`], [`Error::OtherState`], [`Error::VersionUnknown`] or
-    /// [`Error::FormatTooNew`] where the newest is undamaged, but from another program, or cannot
-    /// be converted to this state.
+    /// decide to start afresh, by moving the directory away. [`Error::OnlyRewound`] where rewinds
+    /// set all aside. [`Error::MirrorUnreachable`] where the newest is damaged or gone, and the
+    /// mirror cannot be asked for it; [`load_generation`](Checkpointer::load_generation) loads an
+    /// older one.
+    ///
+    /// [`Error::SchemaMismatch`], [`Error::OtherState`], [`Error::VersionUnknown`],
+    /// [`Error::FormatTooNew`] or [`Error::OtherKind`] where the newest is undamaged, but from
+    /// another program, or cannot be converted to this state. [`Error::Output`] where a file that
+    /// grows with the run cannot be gone on with. [`Error::ConfigChanged`] where
+    /// [`config_changes`](Builder::config_changes) refuses a difference.
+    ///
+    /// With a [`Protection`](crate::Protection): [`Error::NotAuthentic`], [`Error::Encrypted`],
+    /// [`Error::NotEncrypted`] and [`Error::TooOld`]. An encrypted checkpoint is
+    /// [`Error::Encrypted`] without one too.
     pub fn load(&mut self) -> Result<Option<T>, Error> {
         match self.load_boxed()? {
             Some(state) => Ok(Some(*state)),

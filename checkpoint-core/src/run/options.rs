@@ -217,7 +217,9 @@ macro_rules! writing_options {
         ///
         /// Meanwhile the log names that program. So a job that is started again may begin before
         /// its predecessor has ended. A signal on which the program is to stop, or the end of its
-        /// time, ends the wait with [`Error::StoppedWaiting`](crate::Error::StoppedWaiting).
+        /// time, ends the wait with [`Error::StoppedWaiting`](crate::Error::StoppedWaiting). Let
+        /// `main` end with its [`exit_code`](crate::Error::exit_code), so that a batch system
+        /// starts the program again.
         ///
         /// ```
         /// use std::time::Duration;

@@ -141,7 +141,8 @@ impl Schedule {
         self
     }
 
-    /// Saves no later than this after the last save, where the program calls often enough.
+    /// Saves no later than this after the last save, where the program calls often enough, and a
+    /// save in the background does not take longer.
     #[must_use]
     pub fn at_most(mut self, time: Duration) -> Schedule {
         self.at_most = Some(time);

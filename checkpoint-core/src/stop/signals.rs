@@ -233,6 +233,9 @@ mod elsewhere {
         }
 
         #[allow(clippy::unused_self, reason = "it has the signature of the one on Unix")]
+        pub(in crate::stop) fn ends_with(&self, _code: Option<u8>) {}
+
+        #[allow(clippy::unused_self, reason = "it has the signature of the one on Unix")]
         pub(in crate::stop) fn hearing(&self) -> Listener {
             Listener
         }
