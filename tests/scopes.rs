@@ -385,12 +385,19 @@ fn a_scope_goes_back_to_the_work_that_it_was_entered_in() {
 fn work_of_one_name_is_done_once_in_a_turn() {
     let (_parent, path) = nowhere();
     let mut scopes = Scopes::open(&path).unwrap();
-    let mut program = scopes.enter::<()>("main").unwrap();
+    let mut program = scopes.enter::<u64>("main").unwrap();
+    program.keep(&0).unwrap();
     // What failed may be tried again.
     program.once("train", |_| Err::<u64, Failure>("no luck".into())).unwrap_err();
     assert_eq!(program.once("train", |_| Ok::<u64, Error>(0)).unwrap(), 0);
     let error = program.once("train", |_| Ok::<u64, Error>(10)).unwrap_err();
     assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
-    program.keep(&()).unwrap();
+    program.keep(&1).unwrap();
     assert_eq!(program.once("train", |_| Ok::<u64, Error>(10)).unwrap(), 10);
+    // A scope without variables has no other turn.
+    let mut inner = program.enter::<()>("inner").unwrap();
+    inner.once("train", |_| Ok::<u64, Error>(0)).unwrap();
+    inner.keep(&()).unwrap();
+    let error = inner.once("train", |_| Ok::<u64, Error>(10)).unwrap_err();
+    assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
 }

@@ -688,9 +688,9 @@ impl<T: Checkpoint> Scope<'_, T> {
     ///
     /// # Errors
     /// Those of [`Checkpointer::save`]; [`Error::OtherScope`] if a restart did not come back to all
-    /// scopes that were active, and the variables are not those of the last save any more. [`Error::ScopeStopped`] if a function that was
-    /// [told to stop](Scopes::should_stop) has returned: what was kept before its call is saved
-    /// then, if the last save does not have more.
+    /// scopes that were active, and the variables are not those of the last save any more.
+    /// [`Error::ScopeStopped`] if a function that was [told to stop](Scopes::should_stop) has
+    /// returned: what was kept before its call is saved then, if the last save does not have more.
     pub fn save(&mut self, variables: &T) -> Result<Saved, Error> {
         self.leave_forgotten();
         if self.scopes.must_not_save() {
@@ -712,9 +712,9 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// Saves if the [`Schedule`](crate::Schedule) says so, or if the program is to stop.
     ///
     /// After a restart the program comes back to the scope inside of which the checkpoint was
-    /// saved. On the way there, this saves nothing: all that there is to save is in that checkpoint,
-    /// and a reason to stop counts as saved. It is an error the second time in a scope, if the
-    /// variables are not those of that checkpoint any more.
+    /// saved. On the way there, this saves nothing: all that there is to save is in that
+    /// checkpoint, and a reason to stop counts as saved. It is an error the second time in a scope,
+    /// if the variables are not those of that checkpoint any more.
     ///
     /// Once a function that was [told to stop](Scopes::should_stop) has returned, it saves at most
     /// what was kept before the call of that function.
@@ -769,10 +769,11 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// left: keep them before the work of each turn, and save them behind all of it. A scope
     /// without variables (`()`) has the results until it is left.
     ///
-    /// Only the result is remembered. What the work changes beside it, as a variable around it or an
-    /// [output](crate::Appended) that is not in the result, is lost in a restart. An error is not
-    /// remembered either: if the program goes on after it, return it as the result, a `Result`. If
-    /// the work was told to [stop](Scopes::should_stop), its result is returned, and not remembered.
+    /// Only the result is remembered. What the work changes beside it, as a variable around it or
+    /// an [output](crate::Appended) that is not in the result, is lost in a restart. An error is
+    /// not remembered either: if the program goes on after it, return it as the result, a `Result`.
+    /// If the work was told to [stop](Scopes::should_stop), its result is returned, and not
+    /// remembered.
     ///
     /// ```
     /// use checkpointed::{Error, Scopes};
@@ -792,8 +793,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// # Errors
     /// Those of `work`, [`Error::Encode`], and [`Error::ScopeNotKept`] if this scope has not
     /// [kept](Scope::keep) its variables yet, or could not, or if the work enters a scope, and this
-    /// one entered another directly since it kept its variables. [`Error::InvalidSetting`] if work of this name is done
-    /// already: this one would get its result.
+    /// one entered another directly since it kept its variables. [`Error::InvalidSetting`] if work
+    /// of this name is done already: this one would get its result.
     pub fn once<R: Checkpoint, E: From<Error>>(
         &mut self,
         name: &str,

@@ -8,9 +8,9 @@ use crate::error::Error;
 use crate::outcome::{ExitCodes, Saved, StopReason};
 use crate::store::{Claiming, Home, Newest, not_removable};
 
-/// The end of a run. `main` may return it: the program then ends with its
-/// [exit code](Finished::exit_code). A `main` that returns an error ends with 1: where a stop may be
-/// an error, as with [`wait_for`](crate::Builder::wait_for), use [`Error::exit_code`].
+/// The end of a run. `main` may return it: the program then ends with its [exit
+/// code](Finished::exit_code). A `main` that returns an error ends with 1: where a stop may be an
+/// error, as with [`wait_for`](crate::Builder::wait_for), use [`Error::exit_code`].
 ///
 /// ```no_run
 /// use checkpointed::{Checkpointer, Error, Finished};

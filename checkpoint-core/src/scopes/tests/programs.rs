@@ -209,7 +209,7 @@ impl Run<'_> {
         let program = self.program;
         let function = &program[index];
         if let Body::Chain(works) = &function.body {
-            return self.chain(scopes, function, works, start);
+            return self.chain(scopes, index, works, start);
         }
         let mut scope = scopes.enter::<Variables>(function.name)?;
         let path = self.directory.join(format!("{index}-{start:016x}.log"));
@@ -231,9 +231,9 @@ impl Run<'_> {
                 }
                 Body::Call(callee, works) => {
                     sum = self.call(&mut scope, *callee, sum)?;
-                    sum = self.works(&mut scope, works, sum)?;
+                    sum = self.works(&mut scope, index, works, sum)?;
                 }
-                Body::Works(works) | Body::Chain(works) => sum = self.works(&mut scope, works, sum)?,
+                Body::Works(works) | Body::Chain(works) => sum = self.works(&mut scope, index, works, sum)?,
             }
             if function.asks.behind_the_body && self.must_stop(&mut scope) {
                 break;
@@ -251,21 +251,17 @@ impl Run<'_> {
         }
         if let Some(work) = &function.last {
             scope.keep(&(i, sum, log.clone()))?;
-            sum = self.works(&mut scope, std::slice::from_ref(work), sum)?;
+            sum = self.works(&mut scope, index, std::slice::from_ref(work), sum)?;
         }
         Ok(sum)
     }
 
-    fn chain(
-        &mut self,
-        scopes: &mut Scopes,
-        function: &Function,
-        works: &[Work],
-        mut sum: u64,
-    ) -> Result<u64, End> {
+    fn chain(&mut self, scopes: &mut Scopes, index: usize, works: &[Work], mut sum: u64) -> Result<u64, End> {
+        let program = self.program;
+        let function = &program[index];
         let mut scope = scopes.enter::<()>(function.name)?;
         for (place, work) in works.iter().enumerate() {
-            sum = self.once(&mut scope, place, work, sum)?.wrapping_mul(31).wrapping_add(1);
+            sum = self.once(&mut scope, (index, place), work, sum)?.wrapping_mul(31).wrapping_add(1);
             self.save(&mut scope, &(), &function.saves, function.is_stubborn)?;
             if function.asks.at_the_end && self.must_stop(&mut scope) {
                 break;
@@ -274,9 +270,15 @@ impl Run<'_> {
         Ok(sum)
     }
 
-    fn works(&mut self, scope: &mut Scope<'_, Variables>, works: &[Work], mut sum: u64) -> Result<u64, End> {
+    fn works(
+        &mut self,
+        scope: &mut Scope<'_, Variables>,
+        index: usize,
+        works: &[Work],
+        mut sum: u64,
+    ) -> Result<u64, End> {
         for (place, work) in works.iter().enumerate() {
-            sum = self.once(scope, place, work, sum)?;
+            sum = self.once(scope, (index, place), work, sum)?;
         }
         Ok(sum)
     }
@@ -284,11 +286,11 @@ impl Run<'_> {
     fn once<T: Checkpoint>(
         &mut self,
         scope: &mut Scope<'_, T>,
-        place: usize,
+        (index, place): (usize, usize),
         work: &Work,
         sum: u64,
     ) -> Result<u64, End> {
-        let path = self.directory.join(format!("work-{place}-{sum:016x}.log"));
+        let path = self.directory.join(format!("{index}-{place}-{sum:016x}.log"));
         let log = work.has_log.then(|| Appended::at(path));
         let work = |scopes: &mut Scopes| self.work(scopes, work, sum, log);
         let (result, _): (u64, Option<Appended>) = scope.once(&place.to_string(), work)?;
@@ -417,9 +419,7 @@ fn check(seed: u64) {
 /// `SCOPES_SEED` and `SCOPES_COUNT` choose other programs, and more.
 #[test]
 fn random_programs_end_as_if_nothing_had_stopped_them() {
-    let number = |name: &str, usual: u64| {
-        std::env::var(name).map_or(usual, |number| number.parse().expect("a number"))
-    };
+    let number = |name: &str, usual: u64| std::env::var(name).map_or(usual, |number| number.parse().unwrap());
     let first = number("SCOPES_SEED", 0);
     (first..first + number("SCOPES_COUNT", 200)).for_each(check);
 }
