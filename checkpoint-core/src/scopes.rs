@@ -133,6 +133,10 @@ struct Frame {
     /// The outputs in `kept` and in `done`.
     #[serde(skip)]
     outputs: Vec<Counted>,
+    /// The variables that a restart loaded on its way to a scope inside, encoded again: a map may
+    /// have another order than in `kept`, and an output another path.
+    #[serde(skip)]
+    loaded: Option<Vec<u8>>,
     /// The work that it does once at this moment; empty outside of such work.
     #[serde(skip)]
     doing: String,
@@ -182,6 +186,34 @@ impl Frame {
     /// True if it is of a scope with this name, entered in this work.
     fn is_of(&self, name: &str, work: &str) -> bool {
         self.name == name && self.work.as_ref().is_none_or(|known| known == work)
+    }
+
+    /// Makes it one that a restart is to come back to again.
+    fn left_on_the_way(self) -> Frame {
+        let Frame { name, call, kept, done, work, lengths, .. } = self;
+        Frame { kept, done, work, lengths, ..Frame::new(name, call) }
+    }
+
+    fn new(name: String, call: u64) -> Frame {
+        Frame {
+            name,
+            call,
+            kept: None,
+            done: BTreeMap::new(),
+            work: None,
+            lengths: BTreeMap::new(),
+            outputs: Vec::new(),
+            loaded: None,
+            doing: String::new(),
+            told: BTreeSet::new(),
+            calls: Calls::Kept,
+            asked: 0,
+            has_passed: false,
+            is_told: false,
+            entered_at: 0,
+            newest_at: 0,
+            is_late: false,
+        }
     }
 
     /// Adds the outputs of a part.
@@ -292,31 +324,18 @@ impl Scopes {
         let kept = expected.and_then(|expected| expected.kept.clone());
         let restored = kept.map(|kept| self.decode(name, &kept)).transpose()?;
         let frame = if is_restored {
+            let on_the_way = restored.as_ref().filter(|_| self.restored.len() > 1);
+            let loaded = on_the_way.map(|variables| self.encode_again(variables)).transpose()?;
             self.saves += 1;
             let (entered_at, newest_at) = (self.saves - 1, self.saves);
-            Frame { entered_at, newest_at, ..self.restored.remove(0) }
+            Frame { entered_at, newest_at, loaded, ..self.restored.remove(0) }
         } else {
             let call = self.stack.calls.entry(name.to_owned()).or_default();
             *call = call.saturating_add(1);
             let calls = if has_variables::<T>() { Calls::NotKept } else { Calls::Kept };
-            Frame {
-                name: name.to_owned(),
-                call: *call,
-                kept: None,
-                done: BTreeMap::new(),
-                work: Some(work),
-                lengths: BTreeMap::new(),
-                outputs: Vec::new(),
-                doing: String::new(),
-                told: BTreeSet::new(),
-                calls,
-                asked: 0,
-                has_passed: false,
-                is_told: false,
-                entered_at: self.saves,
-                newest_at: self.saves,
-                is_late,
-            }
+            let (entered_at, newest_at) = (self.saves, self.saves);
+            let frame = Frame::new(name.to_owned(), *call);
+            Frame { work: Some(work), calls, entered_at, newest_at, is_late, ..frame }
         };
         *self.calls() = Calls::Entered;
         self.stack.frames.push(frame);
@@ -511,7 +530,12 @@ impl Scopes {
                 }
             }
         }
-        self.stack.frames.truncate(depth);
+        let left = self.stack.frames.split_off(depth);
+        if !self.restored.is_empty() {
+            // A function that failed on the way back is called again, and goes on from there.
+            let left = left.into_iter().filter(|frame| !frame.is_late).map(Frame::left_on_the_way);
+            self.restored.splice(0..0, left);
+        }
         if has_outputs {
             self.promise_kept();
         }
@@ -544,14 +568,24 @@ impl Scopes {
         Error::ScopeStopped { name: self.active(), exit_code }
     }
 
-    /// True if variables are those of the active scope at the last save.
+    /// Encodes loaded variables, to know them again.
+    fn encode_again<T: Checkpoint>(&mut self, variables: &T) -> Result<Vec<u8>, Error> {
+        let _warnings = self.checkpoints.warnings().enter();
+        let of_run = Arc::clone(self.checkpoints.outputs());
+        let program = Arc::clone(&self.known::<T>()?.program);
+        let mut bytes = Vec::new();
+        outputs::saving_part(&of_run, || embedded::encode(variables, &program, &mut bytes)).0?;
+        Ok(bytes)
+    }
+
+    /// True on the way back if variables are those that the restart loaded.
     fn is_unchanged<T: Checkpoint>(&mut self, variables: &T) -> Result<bool, Error> {
         let _warnings = self.checkpoints.warnings().enter();
         let path = self.checkpoints.path().to_owned();
         let of_run = Arc::clone(self.checkpoints.outputs());
         let program = Arc::clone(&self.known::<T>()?.program);
-        let Some(kept) = &self.frame()?.kept else { return Ok(!has_variables::<T>()) };
-        let container = embedded::open(&path, kept)?;
+        let Some(loaded) = &self.frame()?.loaded else { return Ok(!has_variables::<T>()) };
+        let container = embedded::open(&path, loaded)?;
         let (is_equal, _) =
             outputs::saving_part(&of_run, || embedded::is_equal(variables, &program, &container));
         Ok(is_equal)
@@ -630,7 +664,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     ///
     /// A restart gives back the variables that were kept before the interrupted call. Keep them as
     /// they are on the way back to that call: count a turn after it, not before. Until the program
-    /// has come back to the call, the results of work [done once](Scope::once) stay.
+    /// has come back to the call, these variables and the results of work [done once](Scope::once)
+    /// stay, and this changes nothing.
     ///
     /// What the program does between this call and the next one is done again. So write to an
     /// [output](crate::Appended) behind the call, or in the function whose scope counts it.
@@ -641,9 +676,17 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// [`Error::Encode`].
     pub fn keep(&mut self, variables: &T) -> Result<(), Error> {
         self.leave_forgotten();
-        if self.scopes.is_cut_short {
-            // These may count the half of stopped work. Those before its call stay.
-            self.scopes.frame()?.calls = Calls::Kept;
+        let is_coming_back = !self.scopes.restored.is_empty();
+        // Behind a stop, these may count the half of some work: those before its call stay. On the
+        // way back, those that were loaded are the ones that belong to the scopes inside.
+        if self.scopes.is_cut_short || is_coming_back {
+            let frame = self.scopes.frame()?;
+            if has_variables::<T>() {
+                frame.calls = Calls::Kept;
+            }
+            if is_coming_back {
+                frame.told.clear();
+            }
             return Ok(());
         }
         if !has_variables::<T>() {
@@ -654,14 +697,11 @@ impl<T: Checkpoint> Scope<'_, T> {
             }
             return Ok(());
         }
-        let is_coming_back = !self.scopes.restored.is_empty();
         let saves = self.scopes.saves;
         let frame = self.scopes.frame()?;
         let mut bytes = frame.kept.take().unwrap_or_default();
         // Results that a restart found, and that the program did not get yet, are of this turn.
-        let forgets = !is_coming_back && !frame.told.is_empty();
-        frame.told.clear();
-        if forgets {
+        if !std::mem::take(&mut frame.told).is_empty() {
             frame.done.clear();
         }
         // Set first: if the variables panic, nothing is kept.
@@ -669,7 +709,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         let outputs = self.scopes.encode(variables, &mut bytes)?;
         let of_run = Arc::clone(self.scopes.checkpoints.outputs());
         let frame = self.scopes.frame()?;
-        if !is_coming_back && frame.done.is_empty() {
+        if frame.done.is_empty() {
             frame.lengths.clear();
             frame.outputs.clear();
         }
@@ -691,16 +731,17 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// scopes that were active, and the variables are not those of the last save any more.
     /// [`Error::ScopeStopped`] if a function that was [told to stop](Scopes::should_stop) has
     /// returned: what was kept before its call is saved then, if the last save does not have more.
+    /// Also if a function was told on the way back to a scope inside of it: the last save stands
+    /// then.
     pub fn save(&mut self, variables: &T) -> Result<Saved, Error> {
         self.leave_forgotten();
         if self.scopes.must_not_save() {
             return Err(self.scopes.stopped());
         }
-        if self.scopes.restored.is_empty() {
-            self.keep(variables)?;
-        } else if !self.scopes.is_unchanged(variables)? {
+        if !self.scopes.restored.is_empty() && !self.scopes.is_unchanged(variables)? {
             self.scopes.check_restored()?;
         }
+        self.keep(variables)?;
         let saved = self.scopes.saved(|checkpoints, stack| checkpoints.save(stack))?;
         self.scopes.saves += 1;
         self.scopes.turn += 1;
@@ -794,7 +835,7 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// Those of `work`, [`Error::Encode`], and [`Error::ScopeNotKept`] if this scope has not
     /// [kept](Scope::keep) its variables yet, or could not, or if the work enters a scope, and this
     /// one entered another directly since it kept its variables. [`Error::InvalidSetting`] if work
-    /// of this name is done already: this one would get its result.
+    /// of this name is done already, as this one would get its result, or if the name is empty.
     pub fn once<R: Checkpoint, E: From<Error>>(
         &mut self,
         name: &str,
@@ -806,6 +847,13 @@ impl<T: Checkpoint> Scope<'_, T> {
         if matches!(frame.calls, Calls::Failed | Calls::NotKept) {
             let (outer, entered) = (frame.name.clone(), name.to_owned());
             return Err(Error::ScopeNotKept { outer, entered }.into());
+        }
+        if name.is_empty() {
+            return Err(Error::InvalidSetting {
+                setting: format!("work without a name in scope {:?}", frame.name),
+                why: "a restart finds the result of work by its name: give it one",
+            }
+            .into());
         }
         if frame.told.contains(name) {
             // Behind a stop, `keep` keeps nothing, and so this may be a new turn.

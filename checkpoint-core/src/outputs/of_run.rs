@@ -305,6 +305,10 @@ impl OfRun {
     /// earlier, and one that lost bytes, of which the sync before the checkpoint tells.
     pub(super) fn counted_before(self: &Arc<Self>) -> Vec<Counted> {
         let mut counted = lock(&self.parts).clone();
+        // The next parts that are kept may count on less while this save goes on.
+        for Counted { path, length, .. } in &counted {
+            self.promise_more(path.clone(), *length, false);
+        }
         if let Some((path, _)) = &*lock(&self.lost) {
             counted.push(self.without_value(path.clone(), self.promised(path)));
         }

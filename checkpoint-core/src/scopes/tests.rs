@@ -836,3 +836,80 @@ fn a_save_before_each_call_is_no_error_in_a_restart() {
     let error = outer.save(&6).unwrap_err();
     assert!(matches!(error, Error::OtherScope { .. }), "{error}");
 }
+
+/// Two functions of one name, and each calls the other.
+#[test]
+fn a_function_that_failed_on_the_way_back_is_called_again() {
+    fn solve(scopes: &mut Scopes, depth: u64, fails: &mut bool) -> Result<u64, Error> {
+        let mut scope = scopes.enter::<u64>("solve")?;
+        let seen = scope.restored();
+        assert!(seen.is_none_or(|seen| seen == depth), "{seen:?} at {depth}");
+        if std::mem::take(fails) {
+            return Err(Error::ScopeActive { name: "for a moment".to_owned() });
+        }
+        scope.save(&depth)?;
+        if depth < 3 { solve(&mut scope, depth + 1, fails) } else { Ok(depth) }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    solve(&mut open(&path), 0, &mut false).unwrap();
+    for _ in 0..3 {
+        let mut scopes = open(&path);
+        let mut fails = true;
+        let mut main = scopes.enter::<u64>("solve").unwrap();
+        assert_eq!(main.restored(), Some(0));
+        main.save(&0).unwrap();
+        solve(&mut main, 1, &mut fails).unwrap_err();
+        main.save(&0).unwrap();
+        assert_eq!(solve(&mut main, 1, &mut fails).unwrap(), 3);
+    }
+}
+
+#[test]
+fn a_program_that_left_its_way_back_is_told_when_it_saves() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut main = scopes.enter::<u64>("main").unwrap();
+    main.keep(&100).unwrap();
+    main.enter::<u64>("evaluation").unwrap().save(&1).unwrap();
+    drop(main);
+    drop(scopes);
+
+    let builder = Scopes::builder(&path).schedule(Schedule::every_steps(1));
+    let mut scopes = builder.open().unwrap();
+    scopes.restore().unwrap();
+    let mut main = scopes.enter::<u64>("main").unwrap();
+    // It does not evaluate any more.
+    main.keep(&101).unwrap();
+    assert_eq!(main.save_if_due(&101).unwrap(), Decision::NotDue);
+    main.keep(&102).unwrap();
+    for error in [main.save_if_due(&102).unwrap_err(), main.save(&102).unwrap_err()] {
+        assert!(matches!(error, Error::OtherScope { .. }), "{error}");
+    }
+}
+
+/// The bytes are promised until the save has ended, whether it has by then or not.
+#[test]
+fn an_output_is_not_cut_below_a_save_in_the_background() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
+    let builder = Scopes::builder(&path).schedule(Schedule::every_steps(1)).background(true);
+    let mut scopes = builder.open().unwrap();
+    let mut outer = scopes.enter::<(Appended, Vec<u64>)>("outer").unwrap();
+    let mut log = Appended::at(&csv);
+    log.write_all(b"five.").unwrap();
+    // The thread that saves has something to do.
+    outer.keep(&(log.clone(), vec![7; 4 << 20])).unwrap();
+    let mut before = log.clone();
+    let mut inner = outer.enter::<Appended>("inner").unwrap();
+    log.write_all(b"and fifteen....").unwrap();
+    assert!(matches!(inner.save_if_due(&log).unwrap(), Decision::Started { .. }));
+    drop((inner, log));
+    before.write_all(b"others").unwrap_err();
+    drop((outer, before));
+    drop(scopes);
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<(Appended, Vec<u64>)>("outer").unwrap();
+    assert_eq!(outer.enter::<Appended>("inner").unwrap().restored().unwrap().len(), 20);
+}

@@ -1,7 +1,7 @@
 //! Random programs of nested scopes: whenever they are killed or stopped, their results are those
 //! of a run that nothing interrupted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::*;
 use crate::run::failures::OnFailedSave;
@@ -9,7 +9,8 @@ use crate::store::simulated::Random;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
-type Variables = (u64, u64, Option<Appended>);
+/// The turn, the sum, a log, and the sum of each turn.
+type Variables = (u64, u64, Option<Appended>, HashMap<u64, u64>);
 
 /// Calls only functions behind it.
 #[derive(Debug)]
@@ -23,6 +24,10 @@ struct Function {
     saves: Saves,
     /// Goes on after a failed save.
     is_stubborn: bool,
+    /// Calls a function again that failed.
+    is_patient: bool,
+    /// Keeps its variables before the calls of a turn; else `saves_first` must do.
+    keeps: bool,
     /// Writes a line for each turn.
     has_log: bool,
     /// Comes behind all turns, also if the function was told to stop.
@@ -99,6 +104,8 @@ fn function(random: &mut Random, index: usize, count: usize) -> Function {
             behind_the_body: random.below(4) == 0,
             at_the_end: random.below(4) == 0,
         },
+        is_patient: random.below(2) == 0,
+        keeps: random.below(3) > 0,
         saves_first: saves(random),
         saves: saves(random),
         is_stubborn: random.below(2) == 0,
@@ -110,7 +117,8 @@ fn function(random: &mut Random, index: usize, count: usize) -> Function {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Event {
     Kill,
-    /// An error that the program handles: it restores its scopes, and begins again.
+    /// An error that a patient function handles: it calls again what failed. Without one, the
+    /// program restores its scopes, and begins again.
     Retry,
     Stop,
     /// One of the next operations on the disk fails.
@@ -149,7 +157,8 @@ struct Run<'a> {
     /// The units of work that it did, and those of them that no save has.
     units: u64,
     unsaved: u64,
-    /// The units that no save had when the program began again.
+    /// The units that no save had when the program began again. What a function calls again begins
+    /// afresh, and may do all of them again.
     lost: u64,
     is_told: bool,
     has_faults: bool,
@@ -213,14 +222,18 @@ impl Run<'_> {
         }
         let mut scope = scopes.enter::<Variables>(function.name)?;
         let path = self.directory.join(format!("{index}-{start:016x}.log"));
-        let (mut i, mut sum, mut log) =
-            scope.restored().unwrap_or_else(|| (0, start, function.has_log.then(|| Appended::at(path))));
+        let (mut i, mut sum, mut log, mut sums) = scope.restored().unwrap_or_else(|| {
+            let log = function.has_log.then(|| Appended::at(path));
+            (0, start, log, (1000..1008).map(|key| (key, start)).collect())
+        });
         while i < function.turns {
             if function.asks.at_the_head && self.must_stop(&mut scope) {
                 break;
             }
-            let variables = (i, sum, log.clone());
-            scope.keep(&variables)?;
+            let variables = (i, sum, log.clone(), sums.clone());
+            if function.keeps || function.saves_first != Saves::Always {
+                scope.keep(&variables)?;
+            }
             self.save(&mut scope, &variables, &function.saves_first, function.is_stubborn)?;
             drop(variables);
             match &function.body {
@@ -230,7 +243,13 @@ impl Run<'_> {
                     }
                 }
                 Body::Call(callee, works) => {
-                    sum = self.call(&mut scope, *callee, sum)?;
+                    sum = loop {
+                        match self.call(&mut scope, *callee, sum) {
+                            Err(End::Retried) if function.is_patient => self.lost += self.units,
+                            sum => break sum?,
+                        }
+                        scope.keep(&(i, sum, log.clone(), sums.clone()))?;
+                    };
                     sum = self.works(&mut scope, index, works, sum)?;
                 }
                 Body::Works(works) | Body::Chain(works) => sum = self.works(&mut scope, index, works, sum)?,
@@ -243,14 +262,20 @@ impl Run<'_> {
             }
             i += 1;
             sum = sum.wrapping_mul(31).wrapping_add(i);
+            sums.insert(i, sum);
             self.pass(&mut scope)?;
-            self.save(&mut scope, &(i, sum, log.clone()), &function.saves, function.is_stubborn)?;
+            self.save(
+                &mut scope,
+                &(i, sum, log.clone(), sums.clone()),
+                &function.saves,
+                function.is_stubborn,
+            )?;
             if function.asks.at_the_end && self.must_stop(&mut scope) {
                 break;
             }
         }
         if let Some(work) = &function.last {
-            scope.keep(&(i, sum, log.clone()))?;
+            scope.keep(&(i, sum, log.clone(), sums.clone()))?;
             sum = self.works(&mut scope, index, std::slice::from_ref(work), sum)?;
         }
         Ok(sum)
@@ -261,7 +286,14 @@ impl Run<'_> {
         let function = &program[index];
         let mut scope = scopes.enter::<()>(function.name)?;
         for (place, work) in works.iter().enumerate() {
-            sum = self.once(&mut scope, (index, place), work, sum)?.wrapping_mul(31).wrapping_add(1);
+            sum = loop {
+                match self.once(&mut scope, (index, place), work, sum) {
+                    Err(End::Retried) if function.is_patient => self.lost += self.units,
+                    sum => break sum?,
+                }
+            };
+            sum = sum.wrapping_mul(31).wrapping_add(1);
+            self.pass(&mut scope)?;
             self.save(&mut scope, &(), &function.saves, function.is_stubborn)?;
             if function.asks.at_the_end && self.must_stop(&mut scope) {
                 break;
@@ -279,6 +311,7 @@ impl Run<'_> {
     ) -> Result<u64, End> {
         for (place, work) in works.iter().enumerate() {
             sum = self.once(scope, (index, place), work, sum)?;
+            self.pass(scope)?;
         }
         Ok(sum)
     }
@@ -294,7 +327,6 @@ impl Run<'_> {
         let log = work.has_log.then(|| Appended::at(path));
         let work = |scopes: &mut Scopes| self.work(scopes, work, sum, log);
         let (result, _): (u64, Option<Appended>) = scope.once(&place.to_string(), work)?;
-        self.pass(scope)?;
         Ok(result)
     }
 
