@@ -7,6 +7,9 @@ use super::*;
 use crate::run::failures::OnFailedSave;
 use crate::store::simulated::Random;
 
+/// A function that is called again in the same run begins afresh, whatever was saved.
+const ANY: u64 = 1 << 32;
+
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
 /// The turn, the sum, a log, and the sum of each turn.
@@ -157,8 +160,7 @@ struct Run<'a> {
     /// The units of work that it did, and those of them that no save has.
     units: u64,
     unsaved: u64,
-    /// The units that no save had when the program began again. What a function calls again begins
-    /// afresh, and may do all of them again.
+    /// The units that no save had when the program began again.
     lost: u64,
     is_told: bool,
     has_faults: bool,
@@ -245,7 +247,7 @@ impl Run<'_> {
                 Body::Call(callee, works) => {
                     sum = loop {
                         match self.call(&mut scope, *callee, sum) {
-                            Err(End::Retried) if function.is_patient => self.lost += self.units,
+                            Err(End::Retried) if function.is_patient => self.lost += ANY,
                             sum => break sum?,
                         }
                         scope.keep(&(i, sum, log.clone(), sums.clone()))?;
@@ -288,7 +290,7 @@ impl Run<'_> {
         for (place, work) in works.iter().enumerate() {
             sum = loop {
                 match self.once(&mut scope, (index, place), work, sum) {
-                    Err(End::Retried) if function.is_patient => self.lost += self.units,
+                    Err(End::Retried) if function.is_patient => self.lost += ANY,
                     sum => break sum?,
                 }
             };
