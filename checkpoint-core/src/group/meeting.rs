@@ -405,8 +405,8 @@ impl Wait {
         Wait { begun: Instant::now(), timeout, pause: FIRST_PAUSE, failed: None }
     }
 
-    /// What a look found; `None` where it failed in a way that may pass. The error of the next pause
-    /// names the failure, if the time is over then.
+    /// What a look found; `None` where it failed in a way that may pass. If the time is over at the
+    /// next pause, its error names the failure.
     fn look<R>(&mut self, looked: io::Result<R>) -> io::Result<Option<R>> {
         match looked {
             Err(error) if may_pass(&error) => {
@@ -646,8 +646,8 @@ fn put_json(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<()>
 /// The content of a file; `None` if it is not there yet.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     // A pipe in its place is not waited for.
-    let content = store::open_regular(path).and_then(|(mut file, metadata)| {
-        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    let content = store::open_regular(path).and_then(|(mut file, _)| {
+        let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map(|_| bytes)
     });
     match content {

@@ -49,7 +49,7 @@ pub(super) fn without_places(root: &dyn Home, size: usize) -> Result<Vec<usize>,
     without_parts(root, &ranks, 1..size)
 }
 
-/// Those of these ranks that have no place, or an empty one: a member makes its own before it saves.
+/// Those of these ranks that have no place, or an empty one: a member makes it before it saves.
 fn without_parts(
     root: &dyn Home,
     places: &[usize],

@@ -1,7 +1,8 @@
 //! A directory that is made beside its place, and gets its name once it is complete.
 //!
 //! Its maker locks a file in it. So a later maker tells one in use from one that a killed program
-//! left, and removes that. A lock of the directory itself would not do: NFS keeps it on one machine.
+//! left, and removes that. A lock of the directory itself would not do: on NFS, it counts on one
+//! machine.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -163,7 +164,7 @@ mod tests {
     fn the_lock_of_a_running_copy_counts_on_all_machines() {
         let parent = tempfile::tempdir().unwrap();
         let used = Unfinished::beside(&parent.path().join("one")).unwrap();
-        // NFS locks directories on one machine only: a copy of another one locks this directory too.
+        // NFS locks directories on one machine only: a copy of another one locks this one too.
         let files = fs::read_dir(used.path()).unwrap().map(|entry| entry.unwrap().path());
         let is_held = |path: std::path::PathBuf| File::open(path).unwrap().try_lock_shared().is_err();
         assert_eq!(files.map(is_held).collect::<Vec<_>>(), [true]);

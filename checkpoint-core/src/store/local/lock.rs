@@ -6,8 +6,8 @@
 //! respects locks (`systemd-tmpfiles`) leaves such a directory alone.
 //!
 //! The directory's own lock decides only where the file system is known to lock directories for all
-//! machines. NFS locks a directory on one machine: there, it keeps out the programs of that machine,
-//! and the lock file decides.
+//! machines. NFS locks a directory on one machine: there, it keeps out the programs of that
+//! machine, and the lock file decides.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -289,8 +289,8 @@ impl DirectoryLock {
     fn made_again(&self, current: &mut LockFile) -> io::Result<bool> {
         let mut options = OpenOptions::new();
         if self.is_locked || shares(&self.holder) {
-            // Others may share a new one. A program that has it alone keeps it from being locked, and
-            // one of this machine that found the directory locked has left no text in it.
+            // Others may share a new one. A program that has it alone keeps it from being locked.
+            // One of this machine that found the directory locked has left no text in it.
             options.create(true);
         } else if self.directory.is_some() {
             options.create_new(true);

@@ -151,8 +151,8 @@ impl Directory {
         self.disk.open_unpublished(file, None).and_then(|source| Pinned::of(generation, &*source))
     }
 
-    /// Gives a pinned generation its name back that retention has taken, and could not give back, or
-    /// was killed before. Returns true if the temporary file is such a one; then it is none to
+    /// Gives a pinned generation its name back that retention has taken, and could not give back,
+    /// or was killed before. Returns true if the temporary file is such a one; then it is none to
     /// remove. `names` are those in the directory.
     pub(super) fn gives_name_back(&self, names: &[OsString], temporary: &Path) -> bool {
         let there: BTreeSet<u64> = names.iter().filter_map(|name| name::generation(name)).collect();

@@ -97,8 +97,8 @@ impl Mirror {
         self.records.go_back(generation, left)
     }
 
-    /// Fails where the program does not wait for a removal any more, or does not have its directory:
-    /// what it has saved since is not to be removed.
+    /// Fails where the program does not wait for a removal any more, or does not have its
+    /// directory: what it has saved since is not to be removed.
     fn check_is_wanted(&self, timing: &Arc<dyn Timing>) -> Result<(), Error> {
         if timing.is_to_end() {
             let why = io::Error::new(io::ErrorKind::TimedOut, "the program waits for it no more");
