@@ -82,10 +82,7 @@ impl ObjectClaim {
             state.removals += 1;
             state.removals - 1
         };
-        let highest = listing.last_claim();
-        if highest > self.session.epoch()
-            && let Err(why) = self.session.check_is_mine(highest)
-        {
+        if let Err(why) = self.session.check_is_last(listing) {
             let mut state = self.session.state();
             if state.taken_by.is_none() {
                 return Err(io::Error::other(why));

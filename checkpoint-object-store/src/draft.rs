@@ -30,6 +30,8 @@ pub(crate) struct ObjectDraft {
     part: Vec<u8>,
     length: u64,
     upload: Option<Upload>,
+    /// True if an object may have the key already: its length tells nothing.
+    replaces: bool,
 }
 
 /// A multipart upload that was begun.
@@ -44,8 +46,18 @@ impl ObjectDraft {
         let epoch = session.epoch();
         let key = session.place.key(generation, epoch);
         let location = session.place.location(&key);
-        let session = Arc::clone(session);
-        ObjectDraft { session, generation, epoch, key, location, part: Vec::new(), length: 0, upload: None }
+        let replaces = session.place.may_have((generation, epoch));
+        ObjectDraft {
+            session: Arc::clone(session),
+            generation,
+            epoch,
+            key,
+            location,
+            part: Vec::new(),
+            length: 0,
+            upload: None,
+            replaces,
+        }
     }
 
     /// Sends the part, once fewer than `parallel` are on their way.
@@ -102,7 +114,7 @@ impl ObjectDraft {
             Ok(_) => Ok(()),
             // The answer of an earlier attempt may be lost.
             Err(error) => match place.length(&self.key) {
-                Ok(length) if length == self.length => Ok(()),
+                Ok(length) if length == self.length && !self.replaces => Ok(()),
                 _ => {
                     self.upload = Some(Upload { upload, parts, slots });
                     Err(failed(error))

@@ -261,6 +261,12 @@ impl Place {
         known.map_or_else(|| self.list(), Ok)
     }
 
+    /// True if an object was in the last listing, and where that is unknown.
+    pub(crate) fn may_have(&self, generation: (u64, u64)) -> bool {
+        let listed = self.listed();
+        listed.listing.as_ref().is_none_or(|listing| listing.generations.contains_key(&generation))
+    }
+
     /// Changes the last listing, as the objects have changed since.
     fn correct(&self, change: impl FnOnce(&mut Listing)) {
         let mut listed = self.listed();

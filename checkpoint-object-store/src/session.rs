@@ -175,10 +175,10 @@ impl Session {
         for attempt in 0..ATTEMPTS {
             let listing = self.list()?;
             let highest = listing.last_claim();
-            let mine = self.epoch();
-            if mine > 0 && highest > mine {
-                self.check_is_mine(highest)?;
+            if self.epoch() > 0 {
+                self.check_is_last(&listing)?;
             }
+            let mine = self.epoch();
             let mut claimed = Claimed { last: used.max(listing.last()), ..self.me.clone() };
             if highest > 0 {
                 match self.read(highest) {
@@ -284,6 +284,28 @@ impl Session {
             }
             Err(_) => Err(failed(crate::place::failed(error))),
         }
+    }
+
+    /// Checks that no later run has begun. Where the claim of this run was removed, a later one is
+    /// told by its own, or by what it has saved.
+    pub(crate) fn check_is_last(&self, listing: &Listing) -> Result<(), Error> {
+        let (mine, highest, saved) = (self.epoch(), listing.last_claim(), listing.last_epoch());
+        if highest > mine {
+            return self.check_is_mine(highest);
+        }
+        if (1..mine).contains(&highest) {
+            match self.read(highest) {
+                // An earlier claim of this run.
+                Ok(Some(claimed)) if claimed.run == self.me.run => {}
+                Ok(found) => return Err(self.taken(described(found, highest))),
+                Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(self.claim_not_read(highest, source)),
+            }
+        }
+        if highest < mine && saved > mine {
+            return Err(self.taken(described(None, saved)));
+        }
+        Ok(())
     }
 
     /// Adopts a claim above that of this run, if it is its own: its answer was lost. One that

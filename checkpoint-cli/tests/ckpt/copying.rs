@@ -60,6 +60,7 @@ fn what_a_killed_copy_left_goes_with_the_next_one() {
     let left = parent.path().join(".checkpoint-0123456789abcdef.tmp");
     fs::create_dir(&left).unwrap();
     fs::write(left.join("00000000000000000001.ckpt"), "half").unwrap();
+    fs::write(left.join(".lock"), "locked").unwrap();
     let theirs = parent.path().join(".checkpoint-0123456789abcdeg.tmp.txt");
     fs::create_dir(&theirs).unwrap();
     let (code, text) = ckpt(&[&"copy", &path, &parent.path().join("copy.ckpt")]);

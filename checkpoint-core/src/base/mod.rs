@@ -2,6 +2,7 @@
 //! times.
 
 pub(crate) mod callback;
+pub(crate) mod file_system;
 pub(crate) mod hashed;
 #[cfg(test)]
 pub(crate) mod heard;

@@ -119,14 +119,12 @@ pub(crate) fn once_more_if<R>(mut read: impl FnMut() -> R, is_unread: impl Fn(&R
 fn is_of_the_file(error: &io::Error) -> bool {
     #[cfg(unix)]
     if let Some(errno) = Errno::from_io_error(error) {
-        const OF_THE_FILE: [Errno; 9] = [
+        const OF_THE_FILE: [Errno; 8] = [
             Errno::NOENT,
             Errno::NOTDIR,
             Errno::ISDIR,
             Errno::LOOP,
             Errno::NAMETOOLONG,
-            // A socket or a pipe.
-            Errno::NXIO,
             Errno::OVERFLOW,
             Errno::BADMSG,
             Errno::ILSEQ,
@@ -157,7 +155,8 @@ fn is_not_given(error: &io::Error) -> bool {
         if errno == Errno::REMOTEIO {
             return true;
         }
-        return matches!(errno, Errno::IO | Errno::NODATA | Errno::INVAL);
+        // A disk that is away answers with the second one.
+        return matches!(errno, Errno::IO | Errno::NXIO | Errno::NODATA | Errno::INVAL);
     }
     false
 }
@@ -212,6 +211,7 @@ mod tests {
     fn what_a_device_does_not_give_is_damage_that_may_pass() {
         assert!(of(Errno::IO).is_damage() && of(Errno::IO).is_unread());
         assert!(of(Errno::NODATA).is_damage() && of(Errno::NODATA).is_unread());
+        assert!(of(Errno::NXIO).is_damage() && of(Errno::NXIO).is_unread());
     }
 
     #[test]

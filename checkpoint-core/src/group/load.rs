@@ -218,10 +218,11 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
             let newest = search.newest;
             if !search.is_exact {
                 let (reader, saver) = root.halves();
-                pin_unread(reader.home(), &search.unread);
+                let unpinned = pin_unread(reader.home(), &search.unread);
                 reader.look_for_missing(newest);
                 report.missing = reader.missing_generation();
                 if let Some(writer) = saver.settled_writer() {
+                    writer.keep_unread(unpinned);
                     writer.mark_damaged(search.skipped.iter().map(|skipped| skipped.generation));
                 }
             }

@@ -21,7 +21,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -81,16 +81,20 @@ pub struct Meeting {
     /// The error after which the group is of no use.
     broken: RefCell<Option<String>>,
     /// The lock of this process's own file in the session, and with rank 0 that of the directory.
-    _alive: File,
-    _directory: Option<File>,
+    alive: File,
+    directory: Option<File>,
     path: PathBuf,
     /// The number of the process that came: one that is forked from it is no member.
     process: u32,
     put: Put,
+    read: Read,
 }
 
 /// A way to write a file that others find whole or not at all; tests have other ways than [`put`].
 type Put = fn(&Path, &str, &[u8]) -> io::Result<()>;
+
+/// A way to read a file that may be there; tests have other ways than [`read`].
+type Read = fn(&Path) -> io::Result<Option<Vec<u8>>>;
 
 /// The processes that rank 0 has seen, and the name of their session.
 #[derive(Debug, Serialize, Deserialize)]
@@ -157,7 +161,8 @@ impl Meeting {
         loop {
             let mut is_changed = false;
             for rank in 1..size {
-                let Some(hello) = read_json::<Hello>(&path.join(of_rank(rank, HELLO)))? else { continue };
+                let hello = wait.look(read_json::<Hello>(&path.join(of_rank(rank, HELLO))))?;
+                let Some(hello) = hello.flatten() else { continue };
                 if hello.size != size {
                     let why =
                         format!("rank {rank} says that the group has {} members, not {size}", hello.size);
@@ -206,7 +211,10 @@ impl Meeting {
         // The session that this process has joined, and its file there.
         let mut joined: Option<(String, File)> = None;
         loop {
-            let session = read_json::<Session>(&path.join(SESSION))?;
+            let Some(session) = wait.look(read_json::<Session>(&path.join(SESSION)))? else {
+                wait.pause(|| missed(&[0], "the meeting", &path))?;
+                continue;
+            };
             let is_listed =
                 session.as_ref().is_some_and(|session| session.members.get(&rank) == Some(&hello.name));
             match (session, joined.take()) {
@@ -227,10 +235,10 @@ impl Meeting {
                 // Another process has taken the rank before this one had joined.
                 (Some(session), Some((name, _))) if name == session.name => return Err(busy()),
                 // Rank 0 may have started after this process, and removed its file as a leftover.
-                _ => match read_json::<Hello>(&path.join(of_rank(rank, HELLO)))? {
-                    None => introduce()?,
-                    Some(found) if found != hello => return Err(busy()),
-                    Some(_) => {}
+                _ => match wait.look(read_json::<Hello>(&path.join(of_rank(rank, HELLO))))? {
+                    Some(None) => introduce()?,
+                    Some(Some(found)) if found != hello => return Err(busy()),
+                    Some(Some(_)) | None => {}
                 },
             }
             wait.pause(|| missed(&[0], "the meeting", &path))?;
@@ -253,11 +261,12 @@ impl Meeting {
             members: session.members,
             round: Cell::new(0),
             broken: RefCell::new(None),
-            _alive: alive,
-            _directory: directory,
+            alive,
+            directory,
             path,
             process: std::process::id(),
             put,
+            read,
         }
     }
 
@@ -274,7 +283,7 @@ impl Meeting {
             for (rank, place) in given.iter_mut().enumerate().filter(|(_, place)| place.is_none()) {
                 *place = match rank == self.rank {
                     true => Some(mine.to_vec()),
-                    false => read(&self.folder.join(of_round(round, rank)))?,
+                    false => wait.look((self.read)(&self.folder.join(of_round(round, rank))))?.flatten(),
                 };
             }
             let missing: Vec<usize> = (0..self.size).filter(|rank| given[*rank].is_none()).collect();
@@ -290,7 +299,7 @@ impl Meeting {
     }
 
     /// Gives this to a round. A disk that is full now may have room later: members of a group whose
-    /// save failed for it tell each other so, and go on.
+    /// save failed for it tell each other so, and go on. A file server may answer again.
     fn give(&self, round: u64, mine: &[u8]) -> io::Result<()> {
         let mut wait = Wait::new(self.timeout);
         loop {
@@ -300,6 +309,10 @@ impl Meeting {
                     wait.pause(|| {
                         format!("call {call} cannot be made in {path} ({full}): free some space; none came")
                     })?;
+                }
+                Err(error) if may_pass(&error) => {
+                    let (call, path) = (round + 1, self.path.display());
+                    wait.pause(|| format!("call {call} could not be made in {path} ({error})"))?;
                 }
                 given => return given,
             }
@@ -314,13 +327,13 @@ impl Meeting {
     fn check_lives(&self, round: u64, missing: &[usize]) -> io::Result<()> {
         for rank in missing {
             let what = match () {
-                () if !self.folder.exists() => "is lost: another job has taken the place of this one",
+                () if is_absent(&self.folder) => "is lost: another job has taken the place of this one",
                 () if self.folder.join(of_rank(*rank, LEFT)).exists() => "has left it",
                 () if self.has_ended(*rank) => "has ended",
                 () => continue,
             };
             // It may have come, and gone, after the last look.
-            if self.folder.join(of_round(round, *rank)).exists() {
+            if !is_absent(&self.folder.join(of_round(round, *rank))) {
                 continue;
             }
             let why = format!("rank {rank} of the group {what}, before its call {}", round + 1);
@@ -367,8 +380,13 @@ impl Drop for Meeting {
         let _ = put(&self.folder, &of_rank(self.rank, LEFT), b"");
         // The last that leaves removes what is left. If two believe to be the last, both do.
         let has_left = |rank| self.folder.join(of_rank(rank, LEFT)).exists();
-        if (0..self.size).all(has_left) {
-            let _ = fs::remove_dir_all(&self.folder);
+        if let Some(session) = self.members.get(&0).filter(|_| (0..self.size).all(has_left)) {
+            let _ = remove_session(&self.folder, session);
+        }
+        // The locks last until the last copy of their files is closed, and a process that another
+        // thread starts has copies from its fork to its exec.
+        for locked in [Some(&self.alive), self.directory.as_ref()].into_iter().flatten() {
+            let _ = locked.unlock();
         }
     }
 }
@@ -378,19 +396,37 @@ struct Wait {
     begun: Instant,
     timeout: Duration,
     pause: Duration,
+    /// The failure of a look since the last pause.
+    failed: Option<io::Error>,
 }
 
 impl Wait {
     fn new(timeout: Duration) -> Wait {
-        Wait { begun: Instant::now(), timeout, pause: FIRST_PAUSE }
+        Wait { begun: Instant::now(), timeout, pause: FIRST_PAUSE, failed: None }
+    }
+
+    /// What a look found; `None` where it failed in a way that may pass. If the time is over at the
+    /// next pause, its error names the failure.
+    fn look<R>(&mut self, looked: io::Result<R>) -> io::Result<Option<R>> {
+        match looked {
+            Err(error) if may_pass(&error) => {
+                self.failed = Some(error);
+                Ok(None)
+            }
+            looked => looked.map(Some),
+        }
     }
 
     /// Sleeps for a while, or fails if the time is over.
     fn pause(&mut self, missed: impl FnOnce() -> String) -> io::Result<()> {
         if self.begun.elapsed() >= self.timeout {
-            let why = format!("{} within {:?}", missed(), self.timeout);
+            let mut why = format!("{} within {:?}", missed(), self.timeout);
+            if let Some(failed) = &self.failed {
+                why = format!("{why}; the last look at the files there failed: {failed}");
+            }
             return Err(io::Error::new(io::ErrorKind::TimedOut, why));
         }
+        self.failed = None;
         std::thread::sleep(self.pause);
         self.pause = (self.pause * 5 / 4).min(LONGEST_PAUSE);
         Ok(())
@@ -400,6 +436,31 @@ impl Wait {
 /// True where a disk, or the share of a user in it, is full.
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// True if a call may succeed later: a file server was away for a moment, or this machine had no
+/// descriptors left.
+fn may_pass(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        AlreadyExists, FileTooLarge, InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+        ReadOnlyFilesystem,
+    };
+    !matches!(
+        error.kind(),
+        AlreadyExists
+            | FileTooLarge
+            | InvalidInput
+            | IsADirectory
+            | NotADirectory
+            | NotFound
+            | PermissionDenied
+            | ReadOnlyFilesystem
+    )
+}
+
+/// True if nothing is at a path. False where that is not known.
+fn is_absent(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn missed(missing: &[usize], what: &str, path: &Path) -> String {
@@ -430,7 +491,13 @@ fn random_name() -> io::Result<String> {
 /// job may need a moment to end.
 fn lock_directory(path: &Path, wait: &mut Wait) -> io::Result<Option<File>> {
     let lock = path.join(LOCK);
-    let file = File::options().create(true).truncate(false).write(true).open(&lock)?;
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    store::no_wait(&mut options);
+    let file = options.open(&lock).and_then(|file| store::must_be_regular(&file).map(|_| file));
+    let file = file.map_err(|error| {
+        io::Error::new(error.kind(), format!("{} cannot be opened for a lock: {error}", lock.display()))
+    })?;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(Some(file)),
@@ -452,7 +519,10 @@ fn refuse_foreign(path: &Path) -> io::Result<()> {
             bytes.iter().all(|byte| *byte == 0) || serde_json::from_slice::<Session>(&bytes).is_ok()
         }
         Ok(None) => true,
-        Err(error) if error.kind() == io::ErrorKind::IsADirectory => false,
+        // It is no file.
+        Err(error) if matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput) => {
+            false
+        }
         Err(error) => return Err(error),
     };
     if is_ours {
@@ -478,8 +548,9 @@ fn remove_leftovers(path: &Path) {
             if is_random_name(name) && (is_last || found.join(of_rank(0, name)).is_file()) {
                 let _ = remove_session(&found, name);
             }
-        } else if is_temporary(name)
-            || is_of_rank(name, |what| what == HELLO) && matches!(read_json::<Hello>(&found), Ok(Some(_)))
+        } else if kind.is_file()
+            && (is_temporary(name) || is_of_rank(name, |what| what == HELLO))
+            && is_of_meeting(&found, is_temporary(name))
         {
             let _ = fs::remove_file(found);
         }
@@ -487,6 +558,13 @@ fn remove_leftovers(path: &Path) {
     if last.is_some() {
         let _ = fs::remove_file(path.join(SESSION));
     }
+}
+
+/// True for the first file of a process, and where it did not get its name, also for a session.
+/// Other programs give their files such names too.
+fn is_of_meeting(path: &Path, may_be_session: bool) -> bool {
+    matches!(read_json::<Hello>(path), Ok(Some(_)))
+        || may_be_session && matches!(read_json::<Session>(path), Ok(Some(_)))
 }
 
 /// Removes the folder of a session, unless a file of another program is in it. The file of rank 0,
@@ -544,9 +622,8 @@ fn live_in(folder: &Path, rank: usize, name: &str) -> io::Result<File> {
 
 /// True if the process that locked a file has ended. False if that cannot be known.
 fn has_ended(alive: &Path) -> bool {
-    let Ok(file) = File::open(alive) else { return false };
-    let is_lockable = file.metadata().is_ok_and(|metadata| metadata.len() > 0);
-    is_lockable && file.try_lock_shared().is_ok()
+    let Ok((file, metadata)) = store::open_regular(alive) else { return false };
+    metadata.len() > 0 && file.try_lock_shared().is_ok()
 }
 
 /// Writes a file that others find whole or not at all.
@@ -568,7 +645,12 @@ fn put_json(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<()>
 
 /// The content of a file; `None` if it is not there yet.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+    // A pipe in its place is not waited for.
+    let content = store::open_regular(path).and_then(|(mut file, _)| {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    match content {
         Ok(bytes) => Ok(Some(bytes)),
         // A file server may report that the file was replaced at this moment.
         Err(error)

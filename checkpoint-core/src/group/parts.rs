@@ -35,8 +35,8 @@ pub(crate) fn check_parts(
     Ok(elsewhere)
 }
 
-/// The ranks without places in a directory, of a group of this size: these may be on other
-/// machines. In a store there are no others, so what is not there is lost.
+/// The ranks without parts in a directory, of a group of this size: these may be on other machines.
+/// In a store there are no others, so what is not there is lost.
 ///
 /// # Errors
 /// If the ranks cannot be listed.
@@ -46,7 +46,22 @@ pub(super) fn without_places(root: &dyn Home, size: usize) -> Result<Vec<usize>,
     }
     let ranks = root.members()?;
     // The table is on the machine of rank 0.
-    Ok((1..size).filter(|rank| !ranks.contains(rank)).collect())
+    without_parts(root, &ranks, 1..size)
+}
+
+/// Those of these ranks that have no place, or an empty one: a member makes it before it saves.
+fn without_parts(
+    root: &dyn Home,
+    places: &[usize],
+    ranks: impl Iterator<Item = usize>,
+) -> Result<Vec<usize>, Error> {
+    let mut without = Vec::new();
+    for rank in ranks {
+        if !places.contains(&rank) || root.member(rank)?.generations()?.is_empty() {
+            without.push(rank);
+        }
+    }
+    Ok(without)
 }
 
 /// The ranks whose directories are not here, of those that saved this generation; none where a
@@ -64,7 +79,7 @@ pub(crate) fn ranks_elsewhere(root: &dyn Home, generation: u64) -> Result<Vec<us
         return Ok(Vec::new());
     }
     let (size, ranks) = (table(&file, &container)?.size, root.members()?);
-    Ok((0..size).filter(|rank| !ranks.contains(rank)).collect())
+    without_parts(root, &ranks, 0..size)
 }
 
 fn table(file: &Path, container: &Container) -> Result<Box<Table>, Error> {

@@ -110,7 +110,8 @@ pub(super) fn check_members(from: &dyn Home) -> Result<(), Error> {
                         from.path().display(),
                         from.path().join(RANKS).join(of_rank(*rank)).display()
                     ),
-                    why: "a copy has the parts of all processes, each in its directory: bring them to one place first",
+                    why: "a copy has the parts of all processes, each in its directory: bring them to one place first; if \
+                          one is lost, remove the newest generation, whose table names it, and copy the one before it",
                 });
             }
             // It may be whole, and the copy has it.
@@ -211,10 +212,12 @@ fn make(
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
     let parent = to.parent().unwrap_or(Path::new("/"));
-    let made = Unfinished::beside(&to)?;
+    let mut made = Unfinished::beside(&to)?;
     let mut copied = Copied { path: to.clone(), generations: Vec::new(), files: 0, bytes: 0, way: None };
     copied.generations = fill(&from, made.path(), &mut copied)?;
     let disk = RealDisk::default();
+    // They may let nothing be removed.
+    made.complete().map_err(failed)?;
     take_permissions(&from, made.path(), &disk)?;
     made.publish(|made| disk.rename(made, &to)).map_err(failed)?;
     disk.sync_directory(parent).map_err(|source| Error::writing("sync", parent, source))?;

@@ -250,8 +250,9 @@ impl Inputs {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use crate::base::file_system::has_times_of_stores;
     use crate::base::warnings::{Taker, Warnings};
-    use crate::pipeline::files::{TOO_FRESH, has_times_of_stores};
+    use crate::pipeline::files::TOO_FRESH;
 
     /// An input file of a step, and the time at which it is settled.
     fn input(path: &Path, content: &str) -> (Inputs, SystemTime) {

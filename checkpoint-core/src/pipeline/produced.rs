@@ -17,11 +17,12 @@ use std::time::SystemTime;
 use super::builder::Workshop;
 use super::copies::Copies;
 use super::decide::Kept;
-use super::files::{Files, Look, Seen, has_times_of_stores, hash, look, look_for_good, open};
+use super::files::{Files, Look, Seen, hash, look, look_for_good, open};
 use super::key::ProducedFile;
 use super::pattern::is_not_there;
 use super::project::{Project, real};
 use super::report::Reason;
+use crate::base::file_system::has_times_of_stores;
 use crate::error::Error;
 
 /// The files that a step declares, by name, with their absolute paths.

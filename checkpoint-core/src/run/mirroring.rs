@@ -266,6 +266,7 @@ fn is_fatal(error: &Error) -> bool {
     matches!(
         error,
         Error::InUse { .. }
+            | Error::StoppedWaiting { .. }
             | Error::MirrorApart { .. }
             | Error::TakenOver { .. }
             | Error::OtherProcess { .. }

@@ -233,7 +233,8 @@ impl Chosen {
         let mut writer = Writer::open(&*home, settings, &waiting)?;
         let was_empty = writer.newest().is_none();
         let mirroring = match (&self.mirror, far) {
-            (Some(mirror), Some(far)) => {
+            (Some(mirror), Some(mut far)) => {
+                far.claiming.until.clone_from(&waiting.until);
                 let origin = branched_from.as_ref().map(Reader::shared_home);
                 match Mirroring::open(mirror, far, &mut writer, origin.as_ref(), Arc::clone(&disk), &warnings)
                 {

@@ -54,6 +54,8 @@ pub(crate) enum Fault {
     Garbled,
     /// Another directory comes in the place of the checkpoint directory before the operation.
     Replaced,
+    /// A copy comes in the place of the checkpoint directory before the operation.
+    ReplacedByCopy,
     /// A user pins the generation before the operation on its file.
     Pinned,
     /// The operation panics.
@@ -75,10 +77,17 @@ impl FaultyDisk {
                 Err(io::Error::from_raw_os_error(errno))
             }
             Some(Fault::Panic) => panic!("planned"),
-            Some(Fault::Replaced) => {
+            Some(fault @ (Fault::Replaced | Fault::ReplacedByCopy)) => {
                 let directory = if path.is_dir() { path } else { path.parent().unwrap() };
-                std::fs::rename(directory, directory.with_extension("moved"))?;
+                let moved = directory.with_extension("moved");
+                std::fs::rename(directory, &moved)?;
                 std::fs::create_dir(directory)?;
+                if fault == Fault::ReplacedByCopy {
+                    for entry in std::fs::read_dir(moved)? {
+                        let entry = entry?;
+                        std::fs::copy(entry.path(), directory.join(entry.file_name()))?;
+                    }
+                }
                 work()
             }
             Some(Fault::Pinned) => {
@@ -291,7 +300,7 @@ impl Write for FaultyOutput {
             }
             Some(Fault::Short) => self.output.write(&bytes[..bytes.len().div_ceil(2)]),
             Some(Fault::Panic) => panic!("planned"),
-            Some(Fault::Replaced | Fault::Pinned) | None => self.output.write(bytes),
+            Some(Fault::Replaced | Fault::ReplacedByCopy | Fault::Pinned) | None => self.output.write(bytes),
         }
     }
 
@@ -920,6 +929,20 @@ fn a_save_that_meets_a_full_disk_is_not_in_its_own_way() {
         assert_eq!(CheckpointReader::<u64>::open(&path).unwrap().load().unwrap(), Some(4), "{saved:?}");
     }
     assert!(failed > 1);
+}
+
+#[test]
+fn a_pinned_generation_whose_name_was_taken_gets_it_back() {
+    let (_parent, path, disk, checkpoints) = saved(File::New, Way::AtOnce);
+    checkpoints.pin(2).unwrap();
+    drop(checkpoints);
+    // Retention took its name at the moment of the pin, and could not give it back.
+    let taken = path.join(".checkpoint-0123456789abcdef.tmp");
+    std::fs::rename(path.join("00000000000000000002.ckpt"), &taken).unwrap();
+    std::fs::write(path.join(".checkpoint-0123456789abcdeg.tmp"), "a leftover").unwrap();
+    let open = || Checkpointer::<Vec<u64>>::builder(&path).disk(Arc::new(disk.clone())).open().unwrap();
+    assert_eq!(open().load_generation(2).unwrap(), state(2, Way::AtOnce));
+    assert_eq!(temporaries(&path), 0);
 }
 
 #[test]

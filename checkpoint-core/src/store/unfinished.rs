@@ -1,27 +1,37 @@
 //! A directory that is made beside its place, and gets its name once it is complete.
 //!
-//! Its maker locks it. So a later maker tells one in use from one that a killed program left, and
-//! removes that.
+//! Its maker locks a file in it. So a later maker tells one in use from one that a killed program
+//! left, and removes that. A lock of the directory itself would not do: on NFS, it counts on one
+//! machine.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::name;
+use super::local::real::is_same_file;
+use super::{check_file_size, name, no_follow_no_wait};
 use crate::base::warnings::warn;
 use crate::error::Error;
 
 /// The times that another program may remove a new directory before it is locked.
 const ATTEMPTS: u32 = 16;
 
+/// The text of the file that its maker has locked; without locks, it stays empty.
+const LOCKED: &[u8] = b"locked";
+
+/// The age from which on a directory without that file was left. A directory is without it for a
+/// moment: at the begin, and before it gets its name.
+const OLD: Duration = Duration::from_secs(86_400);
+
 /// A directory that removes itself unless it gets its name.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
+    /// The locked file, until the directory is complete.
+    lock: Option<File>,
     made: TempDir,
-    /// The lock; `None` where the system has none for directories.
-    _lock: Option<File>,
 }
 
 impl Unfinished {
@@ -32,16 +42,11 @@ impl Unfinished {
         remove_left(parent);
         for _ in 0..ATTEMPTS {
             let made = name::temporary().tempdir_in(parent).map_err(failed)?;
-            let lock = File::open(made.path()).ok();
-            // Until it is locked, it looks like one that was left.
-            match lock.as_ref().map(File::try_lock) {
-                Some(Err(fs::TryLockError::WouldBlock)) => continue,
-                Some(Ok(())) if !made.path().is_dir() => continue,
-                Some(Ok(())) => return Ok(Unfinished { made, _lock: lock }),
-                Some(Err(fs::TryLockError::Error(_))) | None if made.path().is_dir() => {
-                    return Ok(Unfinished { made, _lock: None });
-                }
-                _ => {}
+            match locked_in(made.path()) {
+                Ok(lock) => return Ok(Unfinished { lock: Some(lock), made }),
+                // A program that tidies up has removed it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(error)),
             }
         }
         Err(failed(io::Error::other("its directory is removed as soon as it is made")))
@@ -51,15 +56,35 @@ impl Unfinished {
         self.made.path()
     }
 
+    /// Takes the locked file away: only the name is missing.
+    pub(crate) fn complete(&mut self) -> io::Result<()> {
+        match self.lock.take() {
+            // While it is locked, no other program takes the directory for one that was left.
+            Some(_lock) => fs::remove_file(self.made.path().join(name::LOCK)),
+            None => Ok(()),
+        }
+    }
+
     /// Gives the directory its name.
     ///
     /// # Errors
     /// That of `rename`. Then the directory is removed.
     pub(crate) fn publish(mut self, rename: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+        self.complete()?;
         rename(self.made.path())?;
         self.made.disable_cleanup(true);
         Ok(())
     }
+}
+
+/// Makes the file that its maker has locked. It gets its name once it is locked.
+fn locked_in(directory: &Path) -> io::Result<File> {
+    let mut file = name::temporary().tempfile_in(directory)?;
+    if file.as_file().try_lock().is_ok() {
+        check_file_size(LOCKED.len() as u64)?;
+        file.write_all(LOCKED)?;
+    }
+    file.persist(directory.join(name::LOCK)).map_err(|error| error.error)
 }
 
 /// Removes the directories that killed programs left. One that another program has, or that this
@@ -72,10 +97,7 @@ fn remove_left(parent: &Path) {
         if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
-        let Ok(left) = File::open(entry.path()) else { continue };
-        if left.try_lock().is_err() {
-            continue;
-        }
+        let Some(_lock) = lock_left(&entry.path()) else { continue };
         match fs::remove_dir_all(entry.path()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => warn(format!(
                 "{}, which a killed copy left, cannot be removed, remove it: {error}",
@@ -84,6 +106,35 @@ fn remove_left(parent: &Path) {
             _ => {}
         }
     }
+}
+
+/// Takes the lock of a directory that a killed program left. `None` where a program may have it.
+fn lock_left(directory: &Path) -> Option<File> {
+    let path = directory.join(name::LOCK);
+    let mut options = OpenOptions::new();
+    // NFS gives an exclusive lock only to a file that is open for writing.
+    options.read(true).write(true);
+    no_follow_no_wait(&mut options);
+    match options.open(&path) {
+        Ok(file) => {
+            let metadata = file.metadata().ok()?;
+            let was_locked = metadata.is_file() && metadata.len() > 0;
+            let is_ours = was_locked && file.try_lock().is_ok();
+            // Its maker may have ended meanwhile, and given the directory its name.
+            let is_there = || fs::symlink_metadata(&path).is_ok_and(|found| is_same_file(&metadata, &found));
+            (is_ours && is_there()).then_some(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_old(directory) => {
+            File::open(directory).ok().filter(|directory| directory.try_lock().is_ok())
+        }
+        Err(_) => None,
+    }
+}
+
+/// True if nothing came to a directory, or went, for long.
+fn is_old(directory: &Path) -> bool {
+    let changed = fs::symlink_metadata(directory).and_then(|metadata| metadata.modified());
+    changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > OLD))
 }
 
 #[cfg(all(test, unix))]
@@ -98,6 +149,7 @@ mod tests {
         let used = Unfinished::beside(&path("one")).unwrap();
         let left = path(".checkpoint-0123456789abcdef.tmp");
         fs::create_dir_all(left.join("inner")).unwrap();
+        fs::write(left.join(name::LOCK), LOCKED).unwrap();
         let file = path(".checkpoint-0123456789abcdeg.tmp");
         fs::write(&file, "a spare file").unwrap();
         let other = Unfinished::beside(&path("two")).unwrap();
@@ -105,5 +157,32 @@ mod tests {
         used.publish(|made| fs::rename(made, path("one"))).unwrap();
         drop(other);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(path("one")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_lock_of_a_running_copy_counts_on_all_machines() {
+        let parent = tempfile::tempdir().unwrap();
+        let used = Unfinished::beside(&parent.path().join("one")).unwrap();
+        // NFS locks directories on one machine only: a copy of another one locks this one too.
+        let files = fs::read_dir(used.path()).unwrap().map(|entry| entry.unwrap().path());
+        let is_held = |path: std::path::PathBuf| File::open(path).unwrap().try_lock_shared().is_err();
+        assert_eq!(files.map(is_held).collect::<Vec<_>>(), [true]);
+    }
+
+    #[test]
+    fn a_new_directory_without_its_lock_is_not_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = |name: &str| parent.path().join(name);
+        // At the begin, and before it gets its name.
+        let young = path(".checkpoint-0123456789abcdef.tmp");
+        let old = path(".checkpoint-0123456789abcdeg.tmp");
+        for path in [&young, &old] {
+            fs::create_dir(path).unwrap();
+        }
+        let long_ago = std::time::SystemTime::now() - 2 * OLD;
+        File::open(&old).unwrap().set_times(fs::FileTimes::new().set_modified(long_ago)).unwrap();
+        drop(Unfinished::beside(&path("one")).unwrap());
+        assert!(young.is_dir() && !old.exists());
     }
 }

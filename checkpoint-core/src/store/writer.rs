@@ -52,6 +52,9 @@ pub(crate) struct Writer {
     damaged: BTreeSet<u64>,
     /// Those of them that are whole, and that no load will use. Only the newest is worth its space.
     doubtful: BTreeSet<u64>,
+    /// Those that the system did not give to a load, and that could not be pinned: they may be
+    /// whole, and this run removes none of them, unless the program asks for it.
+    unread: BTreeSet<u64>,
     /// The metrics of the existing generations, for retention.
     metrics: BTreeMap<u64, Metrics>,
     /// The last generation that was saved here.
@@ -77,6 +80,7 @@ impl Writer {
             since_listing: 0,
             damaged: BTreeSet::new(),
             doubtful: BTreeSet::new(),
+            unread: BTreeSet::new(),
             metrics: BTreeMap::new(),
             saved: None,
             published: None,
@@ -133,6 +137,12 @@ impl Writer {
     /// Records generations that turned out to be unusable.
     pub(crate) fn mark_damaged(&mut self, generations: impl IntoIterator<Item = u64>) {
         self.damaged.extend(generations);
+    }
+
+    /// Records generations that the system did not give, that may be whole, and that could not be
+    /// pinned: they stay.
+    pub(crate) fn keep_unread(&mut self, generations: impl IntoIterator<Item = u64>) {
+        self.unread.extend(generations);
     }
 
     /// Records a generation that is whole, and that no load will use. It never counts as kept.
@@ -399,6 +409,7 @@ impl Writer {
         self.lasting.remove(&generation);
         self.damaged.remove(&generation);
         self.doubtful.remove(&generation);
+        self.unread.remove(&generation);
         self.metrics.remove(&generation);
     }
 
@@ -434,6 +445,13 @@ impl Writer {
 
     fn remove_all_but(&mut self, is_kept: impl Fn(u64) -> bool, generations: Vec<u64>) {
         for generation in generations.into_iter().filter(|generation| !is_kept(*generation)) {
+            if self.unread.contains(&generation) {
+                continue;
+            }
+            // Another directory may have come in its place since the last one.
+            if let Err(error) = self.guard().check_place() {
+                return warn(format!("no more old generations are removed: {error}"));
+            }
             match self.claim.remove(generation) {
                 Ok(true) => self.forget(generation),
                 Ok(false) => {}
@@ -571,6 +589,43 @@ mod tests {
             writer.retire(generation);
         }
         assert_eq!(save(&mut writer).unwrap(), 301);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_put_in_the_place_ends_the_removals() {
+        use crate::store::faults::{Fault, FaultyDisk};
+
+        let parent = tempfile::tempdir().unwrap();
+        let (path, disk) = (parent.path().join("run.ckpt"), FaultyDisk::default());
+        let open = |last: usize| {
+            let builder = crate::Checkpointer::<u64>::builder(&path).disk(Arc::new(disk.clone()));
+            builder.keep_last(last).open().unwrap()
+        };
+        let mut checkpoints = open(5);
+        for number in 1..=5 {
+            checkpoints.save(&number).unwrap();
+        }
+        drop(checkpoints);
+        let mut checkpoints = open(1);
+        checkpoints.load().unwrap();
+        let retires = || disk.asked().iter().filter(|asked| asked.starts_with("retire")).count();
+        disk.plan(None);
+        checkpoints.save(&6).unwrap();
+        let first = disk.asked().iter().position(|asked| asked.starts_with("retire")).unwrap();
+        assert_eq!(retires(), 5);
+        drop(checkpoints);
+        // The same once more, with a copy in the place before the first removal.
+        let mut checkpoints = open(5);
+        for number in 7..=11 {
+            checkpoints.save(&number).unwrap();
+        }
+        drop(checkpoints);
+        let mut checkpoints = open(1);
+        checkpoints.load().unwrap();
+        disk.plan(Some((first, Fault::ReplacedByCopy)));
+        let _ = checkpoints.save(&12);
+        assert_eq!(retires(), 1, "{:?}", disk.asked());
     }
 
     #[cfg(unix)]

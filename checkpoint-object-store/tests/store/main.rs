@@ -19,10 +19,12 @@ mod removals;
 mod server;
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use checkpointed::home::{Claiming, Home as _};
 use checkpointed::{CheckpointReader, Checkpointer, Error};
 use checkpointed_object_store::{ObjectHome, Options};
 use object_store::aws::AmazonS3Builder;
@@ -168,6 +170,63 @@ fn a_run_whose_claim_was_removed_is_told_of_a_later_one() {
     second.save(&8).unwrap();
     drop((first, second));
     assert_eq!(load(&server), Some(8_u64));
+}
+
+#[test]
+fn a_run_without_its_claim_saves_nothing_over_a_later_one() {
+    let server = Server::start();
+    let mut first = open::<u64>(&server).unwrap();
+    first.save(&1).unwrap();
+    let mut second = open::<u64>(&server).unwrap();
+    assert_eq!(second.load().unwrap(), Some(1));
+    second.save(&2).unwrap();
+    second.save(&3).unwrap();
+    remove_claims(&server);
+    for _ in 0..2 {
+        let error = first.save(&20).unwrap_err();
+        assert!(matches!(error, Error::TakenOver { .. }), "{error}");
+    }
+    drop(first);
+    assert_eq!(load(&server), Some(3_u64));
+    second.save(&4).unwrap();
+    drop(second);
+    assert_eq!(load(&server), Some(4_u64));
+}
+
+#[test]
+fn a_run_without_its_claim_removes_nothing_of_a_later_one() {
+    let server = Server::start();
+    let mut first = Checkpointer::<u64>::builder_in(home(&server)).keep_last(9).open().unwrap();
+    for number in 1..=3 {
+        first.save(&number).unwrap();
+    }
+    let mut second = Checkpointer::<u64>::builder_in(home(&server)).keep_last(9).open().unwrap();
+    assert_eq!(second.load().unwrap(), Some(3));
+    second.save(&4).unwrap();
+    remove_claims(&server);
+    first.discard_newer(1).unwrap_err();
+    drop(first);
+    let there = CheckpointReader::<u64>::open_in(home(&server)).unwrap().generations().unwrap();
+    assert_eq!(there, [1, 2, 3, 4]);
+    second.save(&5).unwrap();
+}
+
+#[test]
+fn an_upload_that_failed_does_not_count_by_an_older_object() {
+    let server = Server::start();
+    let mut claim = home(&server).claim(&Claiming::default()).unwrap();
+    let mut publish = |byte: u8| {
+        let mut draft = claim.begin(1).unwrap();
+        draft.write_all(&[byte; 3 * PART]).unwrap();
+        draft.seal().unwrap().publish().outcome
+    };
+    publish(1).unwrap();
+    // As a mirror does that finds the object damaged.
+    server.fault(Of::Complete, Fault::Conflict);
+    publish(2).unwrap_err();
+    assert_eq!(server.faults_left(), 0);
+    publish(2).unwrap();
+    assert_eq!(server.object(&generation(1, 1)).unwrap(), [2; 3 * PART]);
 }
 
 #[test]

@@ -140,17 +140,102 @@ fn nothing_foreign_at_the_place_of_a_meeting_is_removed() {
     fs::write(path.join(last).join("1234567.left"), "").unwrap();
     fs::write(path.join(last).join(".tmp-aB3dE6"), "").unwrap();
     list(path, last, killed, true);
-    fs::write(path.join(".tmp-aB3dE6"), "").unwrap();
-    put_json(path, &of_rank(2, HELLO), &Hello { name: killed.to_owned(), size: 3 }).unwrap();
+    let hello = Hello { name: killed.to_owned(), size: 3 };
+    put_json(path, ".tmp-aB3dE6", &hello).unwrap();
+    fs::write(path.join(".tmp-of3dE6"), "").unwrap();
+    put_json(path, &of_rank(2, HELLO), &hello).unwrap();
     // A folder of ours with a file that is not.
     fs::write(path.join(shared).join(format!("000000.{shared}")), "").unwrap();
     fs::write(path.join(shared).join("data"), "of another program").unwrap();
 
     drop(Meeting::at(path, 0, 1, LONG).unwrap());
-    let left = [".lock", ".tmp-", ".tmp-of-editor", "000001.hello", shared, cached, "notes.hello", "session"];
+    let foreign = [".tmp-", ".tmp-of-editor", ".tmp-of3dE6", "000001.hello", shared, cached, "notes.hello"];
+    let left: Vec<_> = [".lock"].into_iter().chain(foreign).chain(["session"]).collect();
     assert_eq!(names(path), left);
     assert_eq!(names(&path.join(cached)), ["000001.left", "17.000002", "data"]);
     assert_eq!(names(&path.join(shared)), ["data"]);
+}
+
+#[test]
+fn a_file_of_another_program_in_a_session_outlives_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = meet(parent.path(), 1, |group| {
+        fs::write(group.folder.join("data"), "of another program").unwrap();
+        group.folder.clone()
+    });
+    assert_eq!(names(&folder[0]), ["data"]);
+}
+
+#[test]
+fn the_end_of_a_group_gives_its_locks_back_at_once() {
+    let parent = tempfile::tempdir().unwrap();
+    let group = Meeting::at(parent.path(), 0, 1, LONG).unwrap();
+    // As a process has it that another thread starts at this moment.
+    let copies = [group.alive.try_clone().unwrap(), group.directory.as_ref().unwrap().try_clone().unwrap()];
+    drop(group);
+    Meeting::at(parent.path(), 0, 1, Duration::ZERO).unwrap();
+    drop(copies);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_a_file_hangs_no_meeting() {
+    for name in [SESSION, LOCK] {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, pipe) = (parent.path().to_owned(), parent.path().join(name));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let (send, outcome) = std::sync::mpsc::channel();
+        std::thread::spawn(move || send.send(Meeting::at(path, 0, 1, LONG).map(drop)).unwrap());
+        // Nothing comes where it hangs.
+        let error = outcome.recv_timeout(LONG).unwrap().unwrap_err();
+        assert!(error.to_string().contains(name), "{name}: {error}");
+    }
+}
+
+/// The number of looks that fail, for the test below.
+static UNREAD: AtomicUsize = AtomicUsize::new(0);
+
+/// A [`read`] that fails as often as `UNREAD` says.
+fn read_of_a_server_that_is_away(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    if UNREAD.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+        let errors = [5, 24, 110];
+        let number = errors[UNREAD.load(Ordering::SeqCst) % errors.len()];
+        return Err(io::Error::from_raw_os_error(number));
+    }
+    read(path)
+}
+
+/// The number of messages that fail, for the test below.
+static UNWRITTEN: AtomicUsize = AtomicUsize::new(0);
+
+/// A [`put`] that fails as often as `UNWRITTEN` says.
+fn put_of_a_server_that_is_away(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    if UNWRITTEN.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+        return Err(io::Error::from_raw_os_error(5));
+    }
+    put(folder, name, bytes)
+}
+
+#[test]
+fn a_group_outlives_a_file_server_that_is_away_for_a_while() {
+    let parent = tempfile::tempdir().unwrap();
+    let given = meet(parent.path(), 2, |mut member| {
+        (member.read, member.put) = (read_of_a_server_that_is_away, put_of_a_server_that_is_away);
+        member.all_gather(b"1").unwrap();
+        if member.rank() == 1 {
+            UNREAD.store(7, Ordering::SeqCst);
+            UNWRITTEN.store(5, Ordering::SeqCst);
+        }
+        member.all_gather(b"2").unwrap()
+    });
+    assert_eq!(given, [[b"2"; 2]; 2]);
+    assert_eq!((UNREAD.load(Ordering::SeqCst), UNWRITTEN.load(Ordering::SeqCst)), (0, 0));
+    // One that stays away is named.
+    let mut member = Meeting::at(parent.path(), 0, 1, Duration::from_millis(50)).unwrap();
+    member.size = 2;
+    member.read = |_| Err(io::Error::from_raw_os_error(5));
+    let error = member.all_gather(b"").unwrap_err();
+    assert!(error.to_string().contains("the last look at the files there failed"), "{error}");
 }
 
 #[test]

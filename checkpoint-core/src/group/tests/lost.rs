@@ -75,6 +75,22 @@ fn a_lost_directory_of_rank_0_is_no_first_start() {
 }
 
 #[test]
+fn an_empty_directory_of_a_rank_is_elsewhere_to_all() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run.ckpt");
+    saved(2, 1, |_| path.clone());
+    let place = path.join("ranks/000001");
+    fs::remove_dir_all(&place).unwrap();
+    fs::create_dir(&place).unwrap();
+    let error = loaded(2, |_| path.clone()).swap_remove(0).unwrap_err();
+    assert!(error.to_string().contains("no part of rank 1 is here"), "{error}");
+    let verdicts = crate::inspect::verify_directory(&path, &crate::Protection::new()).unwrap();
+    assert!(verdicts.iter().all(|verdict| verdict.elsewhere == [1]), "{verdicts:?}");
+    let error = crate::inspect::copy(&path, parent.path().join("copy.ckpt")).unwrap_err();
+    assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
+}
+
+#[test]
 fn a_user_who_removes_the_parts_starts_afresh() {
     let parent = tempfile::tempdir().unwrap();
     let path = |rank| local(parent.path(), rank);

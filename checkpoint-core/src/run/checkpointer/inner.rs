@@ -103,7 +103,10 @@ impl Inner {
             let unread = self.reader.last_load().map(LoadReport::unread).unwrap_or_default();
             let is_ours = self.saver.run.is_of_this_process();
             if is_ours {
-                pin_unread(self.reader.home(), &unread);
+                let unpinned = pin_unread(self.reader.home(), &unread);
+                if let Some(writer) = self.saver.settled_writer() {
+                    writer.keep_unread(unpinned);
+                }
             }
             self.config_changes.apply_to(&mut self.reader)?;
             // This comes once the whole state is loaded, and no older generation will be tried.

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::error::OutputFault;
 use crate::outputs::Appended;
 use crate::store::Directory;
-use crate::store::faults::FaultyDisk;
+use crate::store::faults::{EIO, Fault, FaultyDisk};
 use crate::{CheckpointReader, Checkpointer, Error, Metadata, Metric};
 
 /// More attempts than a load makes.
@@ -106,6 +106,28 @@ fn a_generation_that_could_not_be_read_is_not_removed() {
     checkpoints.unpin(5).unwrap();
     checkpoints.save(&50).unwrap();
     assert!(!checkpoints.generations().unwrap().contains(&5));
+}
+
+#[test]
+fn an_unread_generation_that_cannot_be_pinned_stays() {
+    let (_parent, path) = nowhere();
+    let disk = FaultyDisk::default();
+    let mut checkpoints = open::<u64>(&path, &disk);
+    save_all(&mut checkpoints, 1..=5);
+    // Another load finds out when its pin is made.
+    disk.plan(None);
+    disk.be_unread(&name(5), ALWAYS);
+    assert_eq!(checkpoints.load().unwrap(), Some(4));
+    let pinned = |asked: &String| asked.starts_with("create ") && asked.ends_with(".pin");
+    let place = disk.asked().iter().position(pinned).unwrap();
+    checkpoints.unpin(5).unwrap();
+    disk.plan(Some((place, Fault::Error(EIO))));
+    disk.be_unread(&name(5), ALWAYS);
+    assert_eq!(checkpoints.load().unwrap(), Some(4));
+    assert!(!path.join(format!("{:020}.pin", 5)).exists());
+    disk.plan(None);
+    save_all(&mut checkpoints, 40..=49);
+    assert_eq!(checkpoints.load_generation(5).unwrap(), 5);
 }
 
 #[test]

@@ -97,6 +97,9 @@ struct Flaky {
     /// The number of the listing that fails, counted down; 0 for none.
     failing_listing: AtomicU64,
     claims: AtomicU64,
+    removals: AtomicU64,
+    /// A generation that is listed, and is not there; 0 for none.
+    lost: AtomicU64,
     /// True while no request is answered.
     hangs: Mutex<bool>,
     is_answered: Condvar,
@@ -179,6 +182,12 @@ impl Script for Flaky {
             }
         }
         drop(unread);
+        if request == Request::Open(self.lost.load(Ordering::SeqCst)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if request == Request::Remove {
+            self.removals.fetch_add(1, Ordering::SeqCst);
+        }
         if request == Request::Claim {
             if self.is_read_only.load(Ordering::SeqCst) {
                 return Err(io::ErrorKind::ReadOnlyFilesystem.into());
@@ -960,6 +969,51 @@ fn a_mirror_that_never_answers_holds_no_program_for_good() {
     // Only the newest was sent at once; the discard may have come before the others.
     checkpoints.wait_for_mirror(LONG).unwrap();
     assert_eq!((loaded(&bench.near), loaded(&bench.far)), (Some(2), Some(2)));
+}
+
+#[test]
+fn the_end_of_its_time_ends_a_wait_for_a_mirror() {
+    for has_saved in [false, true] {
+        let bench = bench();
+        if has_saved {
+            bench.run([1]);
+        }
+        let _held = Checkpointer::<u64>::open(&bench.far).unwrap();
+        let mirror = Mirror::to(&bench.far).patience(Duration::from_secs(60));
+        let builder = bench.builder(mirror).wait_for(LONG).time_limit(Duration::from_millis(1));
+        let error = builder.open().unwrap_err();
+        assert!(matches!(&error, Error::StoppedWaiting { path, .. } if *path == bench.far), "{error}");
+    }
+}
+
+#[test]
+fn a_generation_that_a_mirror_has_lost_is_told() {
+    let bench = bench();
+    bench.run([1, 2]);
+    fs::remove_dir_all(&bench.near).unwrap();
+    let far = Flaky::at(&bench.far);
+    far.lost.store(2, Ordering::SeqCst);
+    let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(1));
+    assert_eq!(bench.warned("it was listed a moment ago, and is gone"), 1);
+}
+
+#[test]
+fn a_discard_that_was_given_up_removes_nothing_later() {
+    let bench = bench();
+    bench.run([1, 2]);
+    let far = Flaky::at(&bench.far);
+    let soon = Duration::from_millis(300);
+    let mut checkpoints = bench.builder(Mirror::in_home(far.clone()).patience(soon)).open().unwrap();
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    far.set_hangs(true);
+    let error = checkpoints.discard_newer(1).unwrap_err();
+    assert!(error.to_string().contains("no answer within 300ms"), "{error}");
+    far.set_hangs(false);
+    // The thread comes to this once it has ended the other.
+    checkpoints.wait_for_mirror(LONG).unwrap();
+    assert_eq!(far.removals.load(Ordering::SeqCst), 0);
+    assert_eq!((generations(&bench.near), generations(&bench.far)), (vec![1, 2], vec![1, 2]));
 }
 
 #[test]

@@ -78,8 +78,9 @@ impl Reader {
 }
 
 /// Pins generations that the system could not read: they may be whole, and the next saves would
-/// remove them.
-pub(crate) fn pin_unread(home: &dyn Home, generations: &[u64]) {
+/// remove them. Returns those that could not be pinned.
+pub(crate) fn pin_unread(home: &dyn Home, generations: &[u64]) -> Vec<u64> {
+    let mut unpinned = Vec::new();
     for generation in generations {
         let path = home.location(*generation);
         let path = path.display();
@@ -88,10 +89,14 @@ pub(crate) fn pin_unread(home: &dyn Home, generations: &[u64]) {
                 "{path} could not be read and may be whole: it is pinned, so that no save removes it; see `ckpt \
                  verify`, and remove the pin with `ckpt unpin` if it is lost"
             )),
-            Err(error) => warn(format!(
-                "{path} could not be read and may be whole, and it could not be pinned, so that later saves remove \
-                 it: {error}"
-            )),
+            Err(error) => {
+                warn(format!(
+                    "{path} could not be read and may be whole, and it could not be pinned: this run does not remove \
+                     it, the next one may; see `ckpt verify`, and pin it with `ckpt pin`: {error}"
+                ));
+                unpinned.push(*generation);
+            }
         }
     }
+    unpinned
 }

@@ -76,7 +76,10 @@ impl DirectoryClaim {
         let names = disk.list(path).map_err(|source| Error::io("list", path, source))?;
         // A killed process left these. No other program writes here: the lock is ours.
         for name in names.iter().filter(|name| name::is_temporary(name)) {
-            remove_unless_held(&**disk, &path.join(name));
+            let temporary = path.join(name);
+            if !directory.gives_name_back(&names, &temporary) {
+                remove_unless_held(&**disk, &temporary);
+            }
         }
         if claiming.durable {
             // A process that was killed between its rename and its sync left a generation that

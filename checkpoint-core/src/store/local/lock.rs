@@ -3,24 +3,34 @@
 //! Two things are locked: the lock file, whose text names the holder, and the directory itself. A
 //! lock file does not change while a program computes, so a purge of old files takes it first; then
 //! the directory's own lock still keeps other programs out, and the file is restored. A purge that
-//! respects locks (`systemd-tmpfiles`) leaves such a directory alone. Where a file system cannot
-//! lock directories, as NFS, the lock file is the only lock.
+//! respects locks (`systemd-tmpfiles`) leaves such a directory alone.
+//!
+//! The directory's own lock decides only where the file system is known to lock directories for all
+//! machines. NFS locks a directory on one machine: there, it keeps out the programs of that
+//! machine, and the lock file decides.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::disk::Locking;
 use super::output::check_limit;
 use super::real::{Access, has_one_name, has_other_names, is_same_file, must_be_regular, no_follow_no_wait};
 use super::take::{describe_holder, is_holder, shares};
+use crate::base::file_system::{is_on_server, locks_directories};
 use crate::error::Error;
 use crate::store::process::Process;
 use crate::store::{Lock, name};
 
 /// The number of attempts, where each time the lock file was removed before it was locked.
 const ATTEMPTS: u32 = 1000;
+
+/// The number of attempts to lock a lock file that was made anew, and the pause between them: a
+/// program that starts has it for a moment, until it finds the directory locked.
+const ATTEMPTS_AGAIN: u32 = 50;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(4);
 
 /// The most bytes of a lock file that are read.
 pub(super) const LONGEST: u64 = 1024;
@@ -35,6 +45,8 @@ pub(super) struct DirectoryLock {
     directory: Option<(File, fs::Metadata)>,
     /// True if the directory is locked too.
     is_locked: bool,
+    /// True if that lock keeps out the programs of all machines.
+    is_decisive: bool,
     /// True if the file system has locks.
     is_lockable: bool,
     file: Mutex<LockFile>,
@@ -62,6 +74,8 @@ impl LockFile {
 
     /// Writes the holder to it. It is only for messages, and for the look of a holder that lost its
     /// lock: a full disk must not keep a program from loading.
+    ///
+    /// A machine that lost its lock asks the server, so the text must be there.
     fn leave(&mut self, holder: &str) {
         // A file with another name is a user's own, linked under our name: it is locked, but not
         // written to.
@@ -72,39 +86,72 @@ impl LockFile {
             let written =
                 self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(holder.as_bytes()));
             self.is_ours = written.is_ok();
+            if is_on_server(&self.file) {
+                let _ = self.file.sync_data();
+            }
         }
     }
 
     /// The text of a program that has locked it in our place, since we had. It is read by the open
     /// file, because to close another one could end a lock that its file system only emulates.
-    fn taken_by(&self, holder: &str) -> Option<String> {
+    ///
+    /// # Errors
+    /// It cannot be read. So NFS and CephFS answer on a machine that has lost its lock.
+    fn taken_by(&self, holder: &str) -> io::Result<Option<String>> {
+        if !self.is_ours {
+            return Ok(None);
+        }
         let mut file = &self.file;
         let mut text = Vec::new();
         let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(LONGEST).read_to_end(&mut text));
-        // One that cannot be read tells of nobody.
-        let text = read.ok().and_then(|_| String::from_utf8(text).ok()).filter(|_| self.is_ours)?;
-        let is_other = text != holder && is_holder(&text) && !(shares(&text) && shares(holder));
-        is_other.then_some(text)
+        read.map_err(|error| {
+            let why =
+                format!("its lock file cannot be read, as where its server took the lock away: {error}");
+            io::Error::new(error.kind(), why)
+        })?;
+        Ok(String::from_utf8(text).ok().filter(|text| is_of_other(text, holder)))
     }
 
     /// True if a path leads to it.
     fn is_at(&self, path: &Path) -> io::Result<bool> {
-        Ok(found(fs::symlink_metadata(path))?.is_some_and(|found| is_same_file(&self.metadata, &found)))
+        match fs::symlink_metadata(path) {
+            // Another machine has removed it.
+            Err(error) if error.kind() == io::ErrorKind::StaleNetworkFileHandle => Ok(false),
+            looked => Ok(found(looked)?.is_some_and(|found| is_same_file(&self.metadata, &found))),
+        }
     }
 }
 
-/// What a look at a path found; `None` where nothing is there.
+/// True for the text of a program that does not share the lock with the one of `holder`.
+fn is_of_other(text: &str, holder: &str) -> bool {
+    text != holder && is_holder(text) && !(shares(text) && shares(holder))
+}
+
+/// What a look at a path found; `None` where nothing is there. A stale handle tells nothing: a
+/// server that was started again answers so for a while.
 fn found(looked: io::Result<fs::Metadata>) -> io::Result<Option<fs::Metadata>> {
-    use io::ErrorKind::{NotADirectory, NotFound, StaleNetworkFileHandle};
+    use io::ErrorKind::{NotADirectory, NotFound};
     match looked {
         Ok(metadata) => Ok(Some(metadata)),
-        Err(error) if matches!(error.kind(), NotFound | NotADirectory | StaleNetworkFileHandle) => Ok(None),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
 /// Takes the lock of a directory, and writes `holder` to its lock file.
 pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock) -> io::Result<Locking> {
+    lock_where(path, holder, access, try_lock, locks_directories)
+}
+
+/// The same, where `decides` tells of a directory if its own lock keeps out the programs of all
+/// machines.
+fn lock_where(
+    path: &Path,
+    holder: &str,
+    access: Access,
+    try_lock: TryLock,
+    decides: fn(&File) -> bool,
+) -> io::Result<Locking> {
     for _ in 0..ATTEMPTS {
         let directory = if cfg!(unix) {
             let directory = File::open(path)?;
@@ -131,6 +178,7 @@ pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock)
             }
             Some(Err(TryLockError::Error(_))) | None => false,
         };
+        let is_decisive = is_locked && directory.as_ref().is_some_and(|(directory, _)| decides(directory));
         let (path, holder) = (path.to_owned(), holder.to_owned());
         let (file, is_lockable) = (Mutex::new(LockFile::new(file)?), unsupported.is_none());
         let process = Process::current();
@@ -138,6 +186,7 @@ pub(super) fn lock(path: &Path, holder: &str, access: Access, try_lock: TryLock)
             path,
             directory,
             is_locked,
+            is_decisive,
             is_lockable,
             file,
             holder,
@@ -220,34 +269,84 @@ impl DirectoryLock {
         file.is_at(&self.path.join(name::LOCK))
     }
 
-    /// Restores the lock file. Returns true if the directory is still ours. While the directory
-    /// itself is locked, it is, whatever happens to the file; otherwise, only if no other program
-    /// made one, or only such that share it.
-    fn make_again(&self, current: &mut LockFile) -> bool {
+    /// Restores the lock file. Returns true if the directory is still ours. Where the lock of the
+    /// directory itself decides, it is, whatever happens to the file; otherwise, only if no other
+    /// program had the new one, or only such that share it.
+    ///
+    /// # Errors
+    /// It could not be found out.
+    fn make_again(&self, current: &mut LockFile) -> io::Result<bool> {
+        match self.made_again(current) {
+            Err(error) if self.is_decisive => {
+                tracing::debug!(path = %self.path.display(), %error, "the lock file is not made again");
+                Ok(true)
+            }
+            made => Ok(made? || self.is_decisive),
+        }
+    }
+
+    /// The same, by the lock file alone.
+    fn made_again(&self, current: &mut LockFile) -> io::Result<bool> {
         let mut options = OpenOptions::new();
         if self.is_locked || shares(&self.holder) {
             // Others may share a new one. A program that has it alone keeps it from being locked.
+            // One of this machine that found the directory locked has left no text in it.
             options.create(true);
         } else if self.directory.is_some() {
             options.create_new(true);
         } else {
-            return false;
+            return Ok(false);
         }
         let opened = open(&self.path.join(name::LOCK), &mut options).and_then(LockFile::new);
-        let Ok(mut file) = opened else { return self.is_locked };
-        if (self.try_lock)(&file.file).is_err() || !matches!(self.is_there(&file), Ok(true)) {
-            return self.is_locked;
+        let mut file = match opened {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::PermissionDenied) =>
+            {
+                return Ok(false);
+            }
+            opened => opened?,
+        };
+        if !self.lock_again(&file.file)? || !self.is_there(&file)? {
+            return Ok(false);
         }
         // A program that does not share may have had it meanwhile, and ended.
-        let found = file.file.try_clone().map(text).unwrap_or_default();
-        if !self.is_locked && !found.is_empty() && !shares(&found) {
-            return false;
+        let found = file.file.try_clone().map(text)?;
+        let is_ours = found.is_empty() || found == self.holder || (shares(&found) && shares(&self.holder));
+        if !self.is_decisive && !is_ours {
+            return Ok(false);
         }
         self.access.grant(&file.file);
         file.leave(&self.holder);
         tracing::debug!(path = %self.path.display(), "the lock file was gone, and is made again");
         *current = file;
-        true
+        Ok(true)
+    }
+
+    /// Locks a lock file that was made anew. False where another program has it, and where that
+    /// does not decide, has it for long.
+    fn lock_again(&self, file: &File) -> io::Result<bool> {
+        let attempts = if self.is_locked && !self.is_decisive { ATTEMPTS_AGAIN } else { 1 };
+        for attempt in 1..=attempts {
+            match (self.try_lock)(file) {
+                Ok(()) => return Ok(true),
+                Err(TryLockError::WouldBlock) if attempt < attempts => std::thread::sleep(BETWEEN_ATTEMPTS),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// The text of a program that has made the lock file anew.
+    fn replaced_by(&self, file: &LockFile) -> Option<String> {
+        if !matches!(self.is_same_directory(), Ok(true)) || !matches!(self.is_there(file), Ok(false)) {
+            return None;
+        }
+        let mut options = OpenOptions::new();
+        no_follow_no_wait(options.read(true));
+        let found = options.open(self.path.join(name::LOCK)).ok()?;
+        must_be_regular(&found).ok()?;
+        Some(text(found)).filter(|text| is_of_other(text, &self.holder))
     }
 }
 
@@ -265,19 +364,25 @@ impl Lock for DirectoryLock {
             return Ok(true);
         }
         if !self.is_there(&file)? {
-            return Ok(self.make_again(&mut file));
+            return self.make_again(&mut file);
         }
-        Ok(file.taken_by(&self.holder).is_none())
+        Ok(file.taken_by(&self.holder)?.is_none())
     }
 
     fn lost(&self, path: &Path) -> Error {
         // In a forked process, a thread of the parent may hold the mutex.
         if self.process.is_current() {
             let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(other) = file.taken_by(&self.holder) {
-                let other = describe_holder(&other, path);
-                let holder =
-                    format!("{other}, which got the lock that the file system had taken from this program");
+            let taken =
+                file.taken_by(&self.holder).ok().flatten().map(|other| {
+                    (other, "which got the lock that the file system had taken from this program")
+                });
+            let other = taken.or_else(|| {
+                let other = self.replaced_by(&file)?;
+                Some((other, "which made the lock file anew after another program had removed it"))
+            });
+            if let Some((other, how)) = other {
+                let holder = format!("{}, {how}", describe_holder(&other, path));
                 return Error::InUse { path: path.to_owned(), holder };
             }
         }
@@ -428,5 +533,85 @@ mod tests {
         fs::hard_link(path.join(name::LOCK), path.join("second name")).unwrap();
         fs::write(path.join(name::LOCK), "{\"process\":2,\"host\":\"b\"}").unwrap();
         assert!(lock(ours).stands().unwrap());
+    }
+
+    /// As over NFS: files are locked on all machines, and directories only on one.
+    fn of_one_machine(path: &Path, holder: &str) -> Locking {
+        let lock: TryLock = |file| match file.metadata() {
+            Ok(metadata) if metadata.is_dir() => Ok(()),
+            _ => file.try_lock(),
+        };
+        lock_where(path, holder, Access::default(), lock, |_| false).unwrap()
+    }
+
+    #[test]
+    fn a_lock_of_a_directory_on_one_machine_does_not_decide() {
+        let (ours, theirs) = ("{\"process\":1,\"host\":\"a\"}", "{\"process\":2,\"host\":\"b\"}");
+        for has_ended in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let taken = |holder: &str| match of_one_machine(directory.path(), holder) {
+                Locking::Taken(lock) => lock,
+                other => panic!("{other:?}"),
+            };
+            let first = taken(ours);
+            fs::remove_file(directory.path().join(name::LOCK)).unwrap();
+            let mut second = Some(taken(theirs));
+            if has_ended {
+                second = None;
+            }
+            assert!(!first.stands().unwrap(), "{has_ended}");
+            assert!(second.is_none_or(|second| second.stands().unwrap()));
+            let error = first.lost(directory.path());
+            assert!(error.to_string().contains("process 2 on b, which made the lock file anew"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_start_that_was_refused_takes_no_lock_from_a_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name::LOCK);
+        let Locking::Taken(first) = of_one_machine(directory.path(), "{\"process\":1,\"host\":\"a\"}") else {
+            panic!("it is held");
+        };
+        fs::remove_file(&path).unwrap();
+        // A second start of this machine finds the directory locked: it leaves its new file empty.
+        File::create(&path).unwrap();
+        assert!(first.stands().unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"{\"process\":1,\"host\":\"a\"}");
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_looked_at_fails_the_save() {
+        use crate::store::Guard;
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name::LOCK);
+        fs::write(&path, "us").unwrap();
+        // It cannot be read, as where its server has taken the lock away.
+        let file = LockFile::new(File::options().write(true).open(&path).unwrap()).unwrap();
+        let lock = DirectoryLock {
+            path: directory.path().to_owned(),
+            directory: None,
+            is_locked: false,
+            is_decisive: false,
+            is_lockable: true,
+            file: Mutex::new(LockFile { is_ours: true, ..file }),
+            holder: "us".to_owned(),
+            access: Access::default(),
+            try_lock: File::try_lock,
+            process: Process::current(),
+        };
+        let guard = Guard::new(directory.path(), Box::new(lock), &std::sync::Weak::new());
+        let error = guard.check().unwrap_err();
+        assert!(matches!(error, Error::Io { .. }) && error.may_pass(), "{error}");
+        assert!(!error.is_damage() && error.to_string().contains("lock file cannot be read"), "{error}");
+    }
+
+    #[test]
+    fn a_server_that_was_started_again_replaces_no_directory() {
+        let stale = || Err(io::Error::from(rustix::io::Errno::STALE));
+        assert_eq!(found(stale()).unwrap_err().kind(), io::ErrorKind::StaleNetworkFileHandle);
+        let error = Error::io("look at", "run.ckpt".as_ref(), found(stale()).unwrap_err());
+        assert!(error.may_pass(), "{error}");
     }
 }

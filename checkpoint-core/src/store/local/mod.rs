@@ -41,7 +41,7 @@ pub(crate) use disk::{Disk, Growing, Opening};
 pub(crate) use holder::holder;
 pub(crate) use output::check_limit as check_file_size;
 pub use real::Access;
-pub(crate) use real::{RealDisk, no_follow_no_wait, open_regular};
+pub(crate) use real::{RealDisk, must_be_regular, no_follow_no_wait, no_wait, open_regular};
 pub(crate) use rewind::RewoundFile;
 
 /// A checkpoint directory for reading. It takes no lock, so a program can read while another

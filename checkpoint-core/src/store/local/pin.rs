@@ -10,6 +10,8 @@
 //! for the generation, retention for a pin. So does the removal of all that another program reads
 //! for long.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::disk::Hold;
 use super::real::{ATTEMPTS, BETWEEN_ATTEMPTS};
 use super::{Directory, gone};
+use crate::base::warnings::warn;
 use crate::container::Source;
 use crate::error::Error;
 use crate::store::likeness::Likeness;
@@ -126,23 +129,52 @@ impl Directory {
         if !self.has_pin(generation) {
             return false;
         }
-        let path = self.pin_of(generation);
-        let read = || -> io::Result<Option<Pinned>> {
-            let file = self.disk.open(&path)?;
-            let mut bytes = vec![0; usize::try_from(file.length().min(LONGEST)).unwrap_or(0)];
-            file.read_exact_at(&mut bytes, 0)?;
-            Ok(serde_json::from_slice(&bytes).ok())
-        };
-        let pinned = match read() {
+        let pinned = match self.content_of_pin(generation) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
             pinned => pinned.ok().flatten(),
         };
         let Some(pinned) = pinned else { return true };
-        // A lock on a file that the caller holds would be waited for. None is needed: what is
-        // pinned is not overwritten.
-        let found =
-            self.disk.open_unpublished(file, None).and_then(|source| Pinned::of(generation, &*source));
-        found.map_or(true, |found| found == pinned)
+        self.likeness_of(generation, file).map_or(true, |found| found == pinned)
+    }
+
+    /// The file that a pin names; `None` for a pin that names none.
+    fn content_of_pin(&self, generation: u64) -> io::Result<Option<Pinned>> {
+        let file = self.disk.open(&self.pin_of(generation))?;
+        let mut bytes = vec![0; usize::try_from(file.length().min(LONGEST)).unwrap_or(0)];
+        file.read_exact_at(&mut bytes, 0)?;
+        Ok(serde_json::from_slice(&bytes).ok())
+    }
+
+    /// The content of a pin of this file. A lock on a file that the caller holds would be waited
+    /// for. None is needed: what is pinned is not overwritten.
+    fn likeness_of(&self, generation: u64, file: &Path) -> io::Result<Pinned> {
+        self.disk.open_unpublished(file, None).and_then(|source| Pinned::of(generation, &*source))
+    }
+
+    /// Gives a pinned generation its name back that retention has taken, and could not give back,
+    /// or was killed before. Returns true if the temporary file is such a one; then it is none to
+    /// remove. `names` are those in the directory.
+    pub(super) fn gives_name_back(&self, names: &[OsString], temporary: &Path) -> bool {
+        let there: BTreeSet<u64> = names.iter().filter_map(|name| name::generation(name)).collect();
+        let nameless =
+            names.iter().filter_map(|name| name::pinned(name)).filter(|number| !there.contains(number));
+        for generation in nameless {
+            let Ok(Some(pinned)) = self.content_of_pin(generation) else { continue };
+            if !self.likeness_of(generation, temporary).is_ok_and(|found| found == pinned) {
+                continue;
+            }
+            let path = self.location(generation);
+            match self.disk.rename(temporary, &path) {
+                Ok(()) => warn(format!("{} is pinned, and has its name again", path.display())),
+                Err(error) => warn(format!(
+                    "{} is pinned, and its file {} could not be given its name: {error}",
+                    path.display(),
+                    temporary.display()
+                )),
+            }
+            return true;
+        }
+        false
     }
 
     /// Keeps retention from taking the file away while the result lives.

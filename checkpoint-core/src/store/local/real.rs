@@ -276,9 +276,7 @@ impl Disk for RealDisk {
             }
         }
         // This is not atomic, but no other program publishes here: the lock is ours.
-        if fs::symlink_metadata(to).is_ok() {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
+        must_be_absent(fs::symlink_metadata(to))?;
         fs::rename(from, to)
     }
 
@@ -368,21 +366,54 @@ fn fill(file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
+/// Refuses a name that is taken, and one that cannot be looked at: a rename may still replace it.
+fn must_be_absent(looked: io::Result<fs::Metadata>) -> io::Result<()> {
+    match looked {
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Opens a regular file for reading.
 pub(crate) fn open_regular(path: &Path) -> io::Result<(File, fs::Metadata)> {
     let mut options = OpenOptions::new();
     options.read(true);
-    // Opening a FIFO must not wait for a writer.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix_flags(rustix::fs::OFlags::NONBLOCK));
-    let file = options.open(path)?;
+    no_wait(&mut options);
+    let file = options.open(path).map_err(|error| of_no_file(error, path))?;
     let metadata = must_be_regular(&file)?;
     Ok((file, metadata))
+}
+
+/// The error of a path that could not be opened. A socket and a device without a driver answer as a
+/// disk that is away.
+fn of_no_file(error: io::Error, path: &Path) -> io::Error {
+    #[cfg(unix)]
+    if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::NXIO)
+        && fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
+    {
+        return no_file("neither a file nor a directory");
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    error
+}
+
+fn no_file(kind: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, not a regular file"))
 }
 
 #[cfg(unix)]
 fn rustix_flags(flags: rustix::fs::OFlags) -> i32 {
     flags.bits().cast_signed()
+}
+
+/// Does not wait for the other end of a pipe.
+pub(crate) fn no_wait(options: &mut OpenOptions) {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, rustix_flags(rustix::fs::OFlags::NONBLOCK));
+    #[cfg(not(unix))]
+    let _ = options;
 }
 
 /// Opens the file of that name, not the target of a symbolic link, and does not wait for the other
@@ -398,18 +429,18 @@ pub(crate) fn no_follow_no_wait(options: &mut OpenOptions) {
     let _ = options;
 }
 
-pub(super) fn must_be_regular(file: &File) -> io::Result<fs::Metadata> {
+pub(crate) fn must_be_regular(file: &File) -> io::Result<fs::Metadata> {
     let metadata = file.metadata()?;
     if metadata.is_file() {
         return Ok(metadata);
     }
     let kind = if metadata.is_dir() { "a directory" } else { "neither a file nor a directory" };
-    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, not a regular file")))
+    Err(no_file(kind))
 }
 
 /// True if both belong to one file, whatever its names; where that is unknown, if both are of one
 /// kind.
-pub(super) fn is_same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+pub(in crate::store) fn is_same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
     Identity::of(one) == Identity::of(other) && one.file_type() == other.file_type()
 }
 
@@ -489,6 +520,28 @@ mod tests {
         let disk = RealDisk::default();
         let _held = disk.hold(&path, false).unwrap();
         assert_eq!(disk.open(&path).unwrap().length(), 7);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_name_that_cannot_be_looked_at_is_not_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let looked = || fs::symlink_metadata(directory.path().join("absent"));
+        must_be_absent(looked()).unwrap();
+        let error = must_be_absent(Err(rustix::io::Errno::IO.into())).unwrap_err();
+        assert_eq!(rustix::io::Errno::from_io_error(&error), Some(rustix::io::Errno::IO));
+        let error = must_be_absent(fs::symlink_metadata(directory.path())).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_socket_in_place_of_a_file_is_no_disk_that_is_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("generation");
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let error = RealDisk::default().open(&path).map(drop).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Copies a generation of a mirror back to the directory.
 
+use std::io;
 use std::sync::Arc;
 
 use super::pace::{Pace, Timing};
@@ -35,6 +36,13 @@ pub(crate) fn restore(
         if near.has(generation) && is_whole(examine_at(&*near, generation, &protection))? {
             return Ok((None, skipped));
         }
+        let mut skip = |error: Error| {
+            warn(format!(
+                "generation {generation} of the mirror {} cannot be used: {error}",
+                far.path().display()
+            ));
+            skipped.push(Skipped { generation, error });
+        };
         let conduct = Conduct { pace: &mut Pace::new(None), timing };
         match copy(far, generation, &protection, (Verify::Copy, || writer.begin(generation)), conduct)? {
             Copied::Ready(Ready { sealed, manifest, likeness }) => {
@@ -42,15 +50,14 @@ pub(crate) fn restore(
                 records.note_with_older(generation, &likeness, far, &all)?;
                 return Ok((Some(generation), skipped));
             }
-            Copied::Gone | Copied::Ended => {}
+            Copied::Ended => {}
             Copied::Unread(error) => return Err(error),
-            Copied::Damaged(error) => {
-                warn(format!(
-                    "generation {generation} of the mirror {} cannot be used: {error}",
-                    far.path().display()
-                ));
-                skipped.push(Skipped { generation, error });
+            Copied::Gone => {
+                // This program has the mirror, and did not remove it.
+                let why = io::Error::new(io::ErrorKind::NotFound, "it was listed a moment ago, and is gone");
+                skip(Error::io("open", &far.location(generation), why));
             }
+            Copied::Damaged(error) => skip(error),
         }
     }
     Ok((None, skipped))

@@ -55,6 +55,7 @@ impl Mirror {
     pub(crate) fn discard_newer(&mut self, generation: u64, timing: &Arc<dyn Timing>) -> Result<(), Error> {
         self.check()?;
         let there = self.home().generations()?;
+        self.check_is_wanted(timing)?;
         let newer: Vec<u64> = there.iter().copied().filter(|newer| *newer > generation).collect();
         // Both levels keep what is pinned: nothing is removed in vain.
         let mut newer_here = self.near.home.generations()?;
@@ -78,9 +79,9 @@ impl Mirror {
         }
         let removed = newer.split_last().map_or(Ok(()), |(newest, older)| {
             // The newest goes last: where this is cut short, no older one is taken for it.
-            older.iter().try_for_each(|older| self.discard(*older))?;
+            older.iter().try_for_each(|older| self.discard(*older, timing))?;
             self.claim.end_removals_after(generation, Some(*newest))?;
-            self.discard(*newest)
+            self.discard(*newest, timing)
         });
         let synced = removed.and_then(|()| self.claim.end_removals_after(generation, None));
         // Some may be removed, whatever the outcome.
@@ -92,7 +93,18 @@ impl Mirror {
             Some(left) => likeness(&**self.home(), left)?.map(|file| (left, file)),
             None => None,
         };
+        self.near.check()?;
         self.records.go_back(generation, left)
+    }
+
+    /// Fails where the program does not wait for a removal any more, or does not have its
+    /// directory: what it has saved since is not to be removed.
+    fn check_is_wanted(&self, timing: &Arc<dyn Timing>) -> Result<(), Error> {
+        if timing.is_to_end() {
+            let why = io::Error::new(io::ErrorKind::TimedOut, "the program waits for it no more");
+            return Err(Error::io("discard generations of the mirror", self.home().path(), why));
+        }
+        self.near.check()
     }
 
     /// Copies this generation, or fails.
@@ -111,7 +123,8 @@ impl Mirror {
         ))
     }
 
-    fn discard(&mut self, generation: u64) -> Result<(), Error> {
+    fn discard(&mut self, generation: u64, timing: &Arc<dyn Timing>) -> Result<(), Error> {
+        self.check_is_wanted(timing)?;
         let path = self.home().location(generation);
         match self.claim.remove(generation) {
             Ok(true) => {}
