@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use checkpointed::{
     Checkpoint, Checkpointer, Error, Key, Pipeline, Plain, Protection, ReadBack, Scopes, checkpointed,
@@ -292,6 +293,215 @@ fn another_set_of_fields_is_read_back() {
         [Rule::ByTime { seconds: 1 }, Rule::BySize { bytes: 2 }, Rule::Either { seconds: 1, bytes: 2 }];
     only_the_last_is_refused_in_both(&rules);
     only_the_last_is_refused_in_both(&rules.map(Inner::Rule));
+}
+
+/// The forms of these sets of fields have one sum, if each name counts by itself.
+#[test]
+fn sets_of_fields_whose_names_share_bits_are_told_apart() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Line {
+        Full { x1: f64, y1: f64, x2: f64, y2: f64 },
+        Main { x1: Option<f64>, y2: Option<f64> },
+        Anti { x2: f64, y1: f64 },
+    }
+    let full = Line::Full { x1: 0.5, y1: 1.5, x2: 2.5, y2: 3.5 };
+    let main = Line::Main { x1: Some(0.5), y2: Some(1.5) };
+    only_the_last_is_refused_in_both(&[full, main, Line::Anti { x2: 3.5, y1: 4.5 }]);
+}
+
+/// Saves a value first of all, with each setting that reads it back. It must be refused.
+fn first_is_refused<S: Checkpoint>(value: &S) -> String {
+    let save = |setting| {
+        let directory = tempfile::tempdir().unwrap();
+        let builder = Checkpointer::<S>::builder(directory.path()).read_back(setting);
+        refused(builder.open().unwrap().save(value))
+    };
+    save(ReadBack::Auto);
+    save(ReadBack::Always)
+}
+
+#[test]
+fn a_value_encoded_like_another_one_is_not_saved() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Single(f32),
+        Double(f64),
+    }
+    let text = first_is_refused(&AsJson { value: Number::Double(0.1) });
+    assert!(text.contains("as another variant of an `untagged` enum"), "{text}");
+    // The two are the same number.
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpointer::<AsJson<Number>>::open(directory.path()).unwrap();
+    checkpoints.save(&AsJson { value: Number::Double(0.5) }).unwrap();
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Counts<K: Ord> {
+        ByKey(BTreeMap<K, u8>),
+        ByName(BTreeMap<String, u8>),
+    }
+    first_is_refused(&AsJson { value: Counts::ByKey(BTreeMap::from([(1_u64, 2)])) });
+    first_is_refused(&AsJson { value: Counts::ByKey(BTreeMap::from([(true, 2)])) });
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Values {
+        Map(BTreeMap<String, f64>),
+        Struct { a: f64 },
+    }
+    first_is_refused(&AsJson { value: Values::Struct { a: 1.0 } });
+    first_is_refused(&InCbor { value: Values::Struct { a: 1.0 } });
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Unit {
+        X,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Texts {
+        Text(String),
+        Unit(Unit),
+        Char(char),
+    }
+    for value in [Texts::Unit(Unit::X), Texts::Char('x')] {
+        first_is_refused(&AsJson { value: vec![value.clone()] });
+        first_is_refused(&InCbor { value: vec![value] });
+    }
+}
+
+#[test]
+fn a_variant_that_comes_back_as_a_map_is_not_saved() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Rule {
+        Threshold(f64),
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Map(BTreeMap<String, f64>),
+        Rule(Rule),
+    }
+    first_is_refused(&InCbor { value: Either::Rule(Rule::Threshold(0.5)) });
+    first_is_refused(&AsJson { value: Either::Rule(Rule::Threshold(0.5)) });
+}
+
+/// Each map that is loaded has an order of its own.
+#[test]
+fn what_an_order_changes_in_described_fields_is_no_fault() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Any {
+        Flag(bool),
+        Number(f64),
+        Text(String),
+        List(Vec<Any>),
+        Map(HashMap<String, Any>),
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Open {
+        #[serde(flatten)]
+        extra: HashMap<String, Any>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+        set: HashSet<(u8, Option<char>)>,
+        numbers: HashMap<u64, Any>,
+    }
+    let any = |number: usize| match number % 4 {
+        0 => Any::Flag(true),
+        1 => Any::Number(number as f64),
+        2 => Any::Text("a".to_owned()),
+        _ => Any::List(vec![Any::Number(0.5), Any::Flag(false)]),
+    };
+    for count in [3, 60, 70, 5000] {
+        let named = || (0..count).map(|number| (format!("name {number}"), any(number)));
+        let mut extra: HashMap<String, Any> = named().collect();
+        extra.insert("inside".to_owned(), Any::Map(named().collect()));
+        let set = (0..200).map(|number| (number, (number % 2 == 0).then_some('a'))).collect();
+        let numbers = (0..200_u8).map(|number| (number.into(), any(number.into()))).collect();
+        let value = Open { extra, note: None, set, numbers };
+        stays(&InCbor { value: value.clone() });
+        stays(&AsJson { value });
+    }
+}
+
+#[test]
+fn keys_that_are_data_do_not_hide_a_new_set_of_fields() {
+    #[checkpointed]
+    #[derive(Clone, Debug, PartialEq)]
+    struct Both {
+        #[serde(with = "checkpointed::self_describing")]
+        seen: HashMap<String, f64>,
+        #[serde(with = "checkpointed::json")]
+        counts: BTreeMap<String, u8>,
+        #[serde(with = "checkpointed::self_describing")]
+        row: Row,
+    }
+    for count in [2100, 5000] {
+        let names = || (0..count).map(|number| format!("name {number}"));
+        let both = |tags: usize| Both {
+            seen: names().map(|name| (name, 0.5)).collect(),
+            counts: names().map(|name| (name, 1)).collect(),
+            row: Row { name: "a".to_owned(), tags: vec![String::new(); tags], extra: BTreeMap::new() },
+        };
+        only_the_last_is_refused(&[both(1), both(0)]);
+    }
+}
+
+#[test]
+fn too_many_sets_of_keys_are_told_once() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let taken = Arc::clone(&told);
+    let directory = tempfile::tempdir().unwrap();
+    let builder = Checkpointer::<InCbor<Vec<BTreeMap<String, u8>>>>::builder(directory.path());
+    let builder = builder.on_warning(move |warning| taken.lock().unwrap().push(warning.message.clone()));
+    let mut checkpoints = builder.durable(false).open().unwrap();
+    let maps = |numbers: std::ops::Range<u32>| InCbor {
+        value: numbers.map(|number| BTreeMap::from([(format!("name {number}"), 1)])).collect(),
+    };
+    checkpoints.save(&maps(0..4000)).unwrap();
+    assert!(told.lock().unwrap().is_empty());
+    checkpoints.save(&maps(4000..4100)).unwrap();
+    checkpoints.save(&maps(4100..9000)).unwrap();
+    let told = told.lock().unwrap();
+    assert!(told.len() == 1 && told[0].contains("4096 different sets of keys"), "{told:?}");
+}
+
+#[test]
+fn variants_and_characters_are_keys_that_a_type_may_need() {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    enum Axis {
+        Min,
+        Max,
+    }
+    /// Needs both keys.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(try_from = "BTreeMap<K, f64>", bound(deserialize = "K: Ord + Deserialize<'de>"))]
+    struct Bounds<K: Ord>(BTreeMap<K, f64>);
+    impl<K: Ord> TryFrom<BTreeMap<K, f64>> for Bounds<K> {
+        type Error = &'static str;
+        fn try_from(map: BTreeMap<K, f64>) -> Result<Bounds<K>, &'static str> {
+            if map.len() == 2 { Ok(Bounds(map)) } else { Err("both bounds are needed") }
+        }
+    }
+    let both = Bounds(BTreeMap::from([(Axis::Min, 0.5), (Axis::Max, 1.5)]));
+    only_the_last_is_refused_in_both(&[both, Bounds(BTreeMap::from([(Axis::Min, 0.5)]))]);
+    let both = Bounds(BTreeMap::from([('a', 0.5), ('b', 1.5)]));
+    only_the_last_is_refused_in_both(&[both, Bounds(BTreeMap::from([('a', 0.5)]))]);
+}
+
+#[test]
+fn the_way_out_for_an_address_in_a_buffer_is_told() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "kind")]
+    enum Node {
+        At { address: std::net::IpAddr },
+    }
+    let value = Node::At { address: std::net::Ipv4Addr::LOCALHOST.into() };
+    let text = first_is_refused(&InCbor { value: value.clone() });
+    assert!(text.contains("comes back from `checkpointed::json` alone"), "{text}");
+    stays(&AsJson { value });
 }
 
 #[test]

@@ -136,6 +136,26 @@ fn large_nodes_of_a_described_field_come_back() {
     });
 }
 
+/// Somewhere in the list, little of the stack is left, and still enough for the next of its nodes.
+#[test]
+fn deep_values_of_a_described_field_are_saved_on_any_stack() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Described {
+        #[serde(with = "checkpointed::self_describing")]
+        described: Expression,
+        #[serde(with = "checkpointed::json")]
+        in_json: Expression,
+        next: Option<Box<Described>>,
+    }
+    let negated =
+        |depth| (0..depth).fold(Expression::Constant(0.5), |inner, _| Expression::Negated(Box::new(inner)));
+    with_a_large_stack(|| {
+        let node = |_, next| Described { described: negated(250), in_json: negated(120), next };
+        let value = Plain(list(200, node));
+        (256..768).step_by(64).for_each(|stack| comes_back(stack << 10, &value));
+    });
+}
+
 #[test]
 fn a_value_as_deep_as_is_allowed_comes_back() {
     with_a_large_stack(|| {

@@ -350,9 +350,14 @@ impl Memory {
         Ok(Memory { rows, first, length, capacity })
     }
 
-    /// True if it holds this number of rows of this type.
-    pub(super) fn is_of(&self, rows: &'static RowType, length: usize) -> bool {
-        std::ptr::eq(self.rows, rows) && self.length == length
+    /// The type of its rows.
+    pub(super) fn rows(&self) -> &'static RowType {
+        self.rows
+    }
+
+    /// The number of its rows.
+    pub(super) fn length(&self) -> usize {
+        self.length
     }
 
     /// The bytes of all rows.

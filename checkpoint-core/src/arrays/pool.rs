@@ -1,6 +1,8 @@
 //! Keeps the arrays of a state that is about to be replaced by a load: the new arrays take over
 //! their memory, which is warm.
 
+use std::collections::{HashMap, VecDeque};
+
 use super::erased::{Memory, RowType, rows_of_vec};
 
 /// Arrays that are shorter, in bytes, are not kept.
@@ -8,7 +10,14 @@ const SHORTEST: usize = 64 << 10;
 
 /// Arrays that may be overwritten.
 #[derive(Debug, Default)]
-pub struct ArrayPool(Vec<Memory>);
+pub struct ArrayPool(HashMap<Size, VecDeque<Memory>>);
+
+/// The type of the rows, by its address, and the number of rows.
+type Size = (usize, usize);
+
+fn size(rows: &'static RowType, length: usize) -> Size {
+    (std::ptr::from_ref(rows).addr(), length)
+}
 
 impl ArrayPool {
     /// Takes the elements of `values`, if they are an array that is long enough. Returns `false` if
@@ -19,7 +28,7 @@ impl ArrayPool {
         }
         match Memory::of(std::mem::take(values)) {
             Ok(memory) => {
-                self.0.push(memory);
+                self.0.entry(size(memory.rows(), memory.length())).or_default().push_back(memory);
                 true
             }
             Err(taken) => {
@@ -31,7 +40,6 @@ impl ArrayPool {
 
     /// Takes an array with this number of rows, in the order in which they were lent.
     pub(super) fn take(&mut self, rows: &'static RowType, length: usize) -> Option<Memory> {
-        let place = self.0.iter().position(|memory| memory.is_of(rows, length))?;
-        Some(self.0.remove(place))
+        self.0.get_mut(&size(rows, length))?.pop_front()
     }
 }

@@ -231,6 +231,20 @@ fn only_long_arrays_of_numbers_are_lent() {
     assert!(pool.take(integers, 10_000).is_none());
 }
 
+#[test]
+fn arrays_are_taken_in_the_order_in_which_they_were_lent() {
+    let mut pool = ArrayPool::default();
+    let mut arrays: Vec<Vec<f64>> =
+        (0..1000).map(|number| vec![f64::from(number); 8192 + number as usize % 2]).collect();
+    assert!(arrays.iter_mut().all(|array| pool.lend(array)));
+    let floats = rows_of_vec(TypeId::of::<Vec<f64>>()).unwrap();
+    for number in 0..1000 {
+        let memory = pool.take(floats, 8192 + number % 2).unwrap();
+        assert_eq!(memory.into_vec::<Vec<f64>>().unwrap()[8191], number as f64);
+    }
+    assert!(pool.take(floats, 8192).is_none());
+}
+
 #[cfg(feature = "ndarray")]
 #[test]
 fn an_ndarray_is_one_entry_with_its_shape() {

@@ -45,10 +45,13 @@ pub(crate) const OBSERVED_DEPTH: u32 = 24;
 /// A variant with a higher number is taken for no variant.
 pub(crate) const OBSERVED_VARIANTS: u32 = 1024;
 
-/// Forms of values in fields that describe their values, of all states of one type.
+/// Forms of values in fields that describe their values, of all states of one type: sets of keys or
+/// fields, and as many others. As many again in parts of unknown form.
 pub(crate) const NOVEL_FORMS: usize = 4096;
 /// Places of the members of tuples inside each other. Most likely more are an array.
-pub(crate) const NOVEL_MEMBERS: usize = 64;
+pub(crate) const NOVEL_MEMBERS: u32 = 64;
+/// Keys of one map that are names. Most likely more are data.
+pub(crate) const NOVEL_KEYS: usize = 64;
 
 // The schema.
 
@@ -124,6 +127,10 @@ pub(crate) const FIXED_ARRAY_OF_SERDE: u64 = 32;
 pub(crate) const VALUE_DEPTH_SELF_DESCRIBING: u32 = 256;
 /// Lists and objects inside each other that `serde_json` reads.
 pub(crate) const VALUE_DEPTH_IN_JSON: u32 = 127;
+/// Options inside each other in JSON, which has no text for them.
+pub(crate) const OPTION_DEPTH_IN_JSON: u32 = 2 * VALUE_DEPTH_IN_JSON;
+/// Texts of JSON inside each other. Each is written twice, and doubles the marks in those inside.
+pub(crate) const JSON_IN_JSON: u32 = 8;
 
 // Inspection.
 

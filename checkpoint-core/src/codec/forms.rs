@@ -11,7 +11,7 @@ mod table;
 pub(super) use self::expected::{Entries, Expected, Slot};
 use self::name::Name;
 use super::leaf::Leaf;
-use super::novel::{self, Met};
+use super::novel::{Met, Noted};
 use super::stack::Room;
 use crate::arrays::Kind;
 use crate::schema::Element;
@@ -151,19 +151,30 @@ impl Forms {
     }
 
     /// Adds the forms of values that no schema shows, of one state.
-    pub(super) fn learn(&self, noted: novel::Forms) {
+    pub(super) fn learn(&self, noted: Noted) {
         self.met.learn(noted);
     }
 
-    /// True if the last state had a form, among those that no schema shows, that none had which was
+    /// Returns the forms of the last state, among those that no schema shows, and forgets them.
+    pub(crate) fn take_noted(&self) -> Noted {
+        self.met.take_last()
+    }
+
+    /// True if the last state had one of them that none had which was
     /// [read back](Forms::accept).
     pub(crate) fn has_new(&self) -> bool {
         self.met.has_new()
     }
 
-    /// Takes the forms of the last state for known: it was read back.
-    pub(crate) fn accept(&self) {
-        self.met.accept();
+    /// True if the last state had those of this one, in fields that describe their values.
+    pub(crate) fn has_same(&self, saved: &Noted) -> bool {
+        self.met.has_same(saved)
+    }
+
+    /// Takes those of a state for known: it was read back. Returns true if from now on some new
+    /// ones are not looked for any more.
+    pub(crate) fn accept(&self, noted: Noted) -> bool {
+        self.met.accept(noted)
     }
 
     /// The form at a place.

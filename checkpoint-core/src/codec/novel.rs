@@ -5,21 +5,64 @@
 //! while it reads may refuse a form that it writes. So such forms are noted while a state is
 //! encoded, and a save with one is read back if none was before.
 
-use std::any::type_name;
 use std::collections::HashSet;
+use std::hash::BuildHasher as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::hashed::IsHashed;
 use crate::base::lasting::{self, Lasting, Restore};
-use crate::base::limits::{NOVEL_FORMS, NOVEL_MEMBERS};
+use crate::base::limits::{NOVEL_FORMS, NOVEL_KEYS, NOVEL_MEMBERS};
 
 thread_local! {
     /// The forms in the state that this thread encodes.
-    static NOTED: Lasting<Forms> = const { lasting::nothing() };
+    static NOTED: Lasting<Noted> = const { lasting::nothing() };
 }
 
 /// Forms, each as the hash of its place and kind.
-pub(super) type Forms = HashSet<u64, IsHashed>;
+type Forms = HashSet<u64, IsHashed>;
+
+/// The forms in a state, or in several.
+#[derive(Debug, Default)]
+pub(crate) struct Noted {
+    /// The sets of fields or keys. They can be many, and leave room for the others.
+    sets: Forms,
+    /// The other forms in fields that describe their values.
+    described: Forms,
+    /// Those in parts of unknown form.
+    parts: Forms,
+    /// True if it depends on the order of the values which of those in fields are here.
+    is_partial: bool,
+}
+
+impl Noted {
+    fn each(&self) -> [&Forms; 3] {
+        [&self.sets, &self.described, &self.parts]
+    }
+
+    fn each_mut(&mut self) -> [&mut Forms; 3] {
+        [&mut self.sets, &mut self.described, &mut self.parts]
+    }
+
+    /// True if a field describes its values.
+    pub(crate) fn has_described(&self) -> bool {
+        !self.described.is_empty()
+    }
+
+    /// Adds a form at this place.
+    fn add(&mut self, kind: u8, place: Place) {
+        let forms = match kind {
+            KEYS => &mut self.sets,
+            _ if place.is_described => &mut self.described,
+            _ => &mut self.parts,
+        };
+        let form = place.with(kind.into()).hash;
+        if forms.len() < NOVEL_FORMS {
+            forms.insert(form);
+        } else if place.is_described && !forms.contains(&form) {
+            self.is_partial = true;
+        }
+    }
+}
 
 /// The forms in the states of one type.
 #[derive(Debug, Default)]
@@ -28,9 +71,9 @@ pub(super) struct Met(Mutex<Seen>);
 #[derive(Debug, Default)]
 struct Seen {
     /// Those of states that were read back.
-    known: Forms,
-    /// The others of the last state.
-    new: Forms,
+    known: Noted,
+    /// Those of the last state.
+    last: Noted,
 }
 
 impl Met {
@@ -39,39 +82,53 @@ impl Met {
     }
 
     /// Takes the forms of the last state that was encoded.
-    pub(super) fn learn(&self, noted: Forms) {
-        let mut forms = self.forms();
-        // A type whose keys are always new is not read back for ever.
-        let looks = |form: &u64| forms.known.len() < most(*form);
-        let new = noted.into_iter().filter(|form| looks(form) && !forms.known.contains(form)).collect();
-        forms.new = new;
+    pub(super) fn learn(&self, noted: Noted) {
+        self.forms().last = noted;
+    }
+
+    /// Returns the forms of the last state that was encoded, and forgets them.
+    pub(super) fn take_last(&self) -> Noted {
+        std::mem::take(&mut self.forms().last)
     }
 
     /// True if the last state had a form that none before it had which was read back.
     pub(super) fn has_new(&self) -> bool {
-        !self.forms().new.is_empty()
+        let Seen { known, last } = &*self.forms();
+        // A type whose keys are always new is not read back for ever.
+        known.each().into_iter().zip(last.each()).any(|(known, last)| looks(known) && !last.is_subset(known))
     }
 
-    /// Takes the forms of the last state for known: it was read back.
-    pub(super) fn accept(&self) {
-        let mut forms = self.forms();
-        let new = std::mem::take(&mut forms.new);
-        forms.known.extend(new);
+    /// True if the last state had the forms of this one in its fields that describe their values.
+    /// Two values of one encoding may differ in these alone. A part of unknown form may come back
+    /// in another one: an array in the order of its elements.
+    pub(super) fn has_same(&self, saved: &Noted) -> bool {
+        let last = &self.forms().last;
+        let is_known = !saved.is_partial && !last.is_partial;
+        !is_known || (saved.sets == last.sets && saved.described == last.described)
+    }
+
+    /// Takes the forms of a state for known: it was read back. Returns true if from now on some
+    /// new forms are not looked for any more: there are too many.
+    pub(super) fn accept(&self, noted: Noted) -> bool {
+        let known = &mut self.forms().known;
+        let mut is_full = false;
+        for (known, noted) in known.each_mut().into_iter().zip([noted.sets, noted.described, noted.parts]) {
+            let looked = looks(known);
+            known.extend(noted);
+            is_full |= looked && !looks(known);
+        }
+        is_full
     }
 }
 
-/// The number of forms from which on one like this is not looked at. Sets of fields can be many,
-/// and leave room for the others.
-fn most(form: u64) -> usize {
-    if form & IS_SET == IS_SET { NOVEL_FORMS / 2 } else { NOVEL_FORMS }
+/// True if there is room for more of these.
+fn looks(known: &Forms) -> bool {
+    known.len() < NOVEL_FORMS
 }
-
-/// The bit that tells a set of fields or of keys from other forms.
-const IS_SET: u64 = 1;
 
 /// Does `encode`, and returns the forms in the state that it encodes.
-pub(super) fn noting<R>(encode: impl FnOnce() -> R) -> (R, Forms) {
-    let scope = Restore::set(&NOTED, Forms::default());
+pub(super) fn noting<R>(encode: impl FnOnce() -> R) -> (R, Noted) {
+    let scope = Restore::set(&NOTED, Noted::default());
     let encoded = encode();
     (encoded, scope.take().unwrap_or_default())
 }
@@ -85,6 +142,10 @@ const MEMBERS: u8 = u8::MAX - 2;
 /// different ranges as different types.
 const RANGES: [i128; 4] = [-(1 << 63), 0, 1 << 63, 1 << 64];
 
+/// The steps from a place to one without a name. No name has such a length.
+const ELEMENT: u64 = u64::MAX;
+const KEY: u64 = u64::MAX - 1;
+
 /// The fields of one struct, or the keys of one map that count as names, in any order. A type may
 /// need one, or refuse one that comes twice: so each set of them is a form.
 #[derive(Debug, Default)]
@@ -93,12 +154,72 @@ pub(crate) struct Keys(u64);
 impl Keys {
     /// Adds the one whose value is at this place.
     pub(crate) fn add(&mut self, place: Place) {
-        self.0 = self.0.wrapping_add(place.hash);
+        self.0 = self.0.wrapping_add(mixed(place.hash));
     }
 
     /// Notes them as those of the struct or the map at this place.
     pub(crate) fn end_at(self, place: Place) {
         place.with(self.0).holds(KEYS);
+    }
+}
+
+/// Mixes each bit of a hash into all others. Names of one length differ in few bits of their
+/// hashes: the sum of these alone would be the same for other names with the same bits.
+fn mixed(hash: u64) -> u64 {
+    let mut hash = hash ^ (hash >> 33);
+    for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
+        hash = hash.wrapping_mul(factor);
+        hash ^= hash >> 33;
+    }
+    hash
+}
+
+/// The keys of one map, while it is written. Those of a long map are data, and no names.
+#[derive(Debug)]
+pub(crate) struct Named {
+    keys: Keys,
+    /// The length of the map, if that is known in advance.
+    announced: Option<usize>,
+    count: usize,
+}
+
+impl Named {
+    /// The keys of a map that announces this length.
+    pub(crate) fn of(announced: Option<usize>) -> Named {
+        Named { keys: Keys::default(), announced, count: 0 }
+    }
+
+    /// True if no key counts as a name.
+    fn is_data(&self) -> bool {
+        self.announced.is_some_and(|length| length > NOVEL_KEYS)
+    }
+
+    /// Adds a key that counts as a name, of a value at this place. Returns the place for what is
+    /// noted of that value, in the map at `around`.
+    pub(crate) fn add(&mut self, place: Place, around: Place) -> Place {
+        if self.is_data() {
+            return around.element();
+        }
+        // The set has all keys: one of them may be that of a field.
+        self.keys.add(place);
+        self.count += 1;
+        if self.count <= NOVEL_KEYS {
+            return place;
+        }
+        // Their order tells which are the first.
+        lasting::look(&NOTED, |noted| {
+            if let Some(noted) = noted {
+                noted.is_partial = true;
+            }
+        });
+        around.element()
+    }
+
+    /// Notes them as those of the map at this place.
+    pub(crate) fn end_at(self, place: Place) {
+        if !self.is_data() {
+            self.keys.end_at(place);
+        }
     }
 }
 
@@ -108,15 +229,19 @@ impl Keys {
 pub(crate) struct Place {
     hash: u64,
     /// The number of places that the members of the tuples around it have.
-    members: usize,
+    members: u32,
+    /// True in a field that describes its values.
+    is_described: bool,
 }
 
 impl Place {
-    const ROOT: Place = Place { hash: 0, members: 1 };
+    const ROOT: Place = Place { hash: 0, members: 1, is_described: false };
 
-    /// The place of a whole field of type `T`, in a form of this name.
+    /// The place of a whole field of type `T`, in a form of this name. Two types may share a name:
+    /// those of two versions of one crate do.
     pub(crate) fn of_field<T: ?Sized>(form: &str) -> Place {
-        Place::ROOT.under(form.as_bytes()).under(type_name::<T>().as_bytes())
+        let ty = IsHashed::default().hash_one(typeid::of::<T>());
+        Place { is_described: true, ..Place::ROOT.under(form.as_bytes()).with(ty) }
     }
 
     /// The place of the part of this number whose form could not be found out.
@@ -137,13 +262,18 @@ impl Place {
 
     /// The place of an element of a sequence.
     pub(crate) fn element(self) -> Place {
-        self.under(b"[]")
+        self.with(ELEMENT)
+    }
+
+    /// The place of the keys of a map.
+    pub(crate) fn key(self) -> Place {
+        self.with(KEY)
     }
 
     /// The place of the member of this number, of as many as a tuple here announces. Those of long
     /// tuples share one place, as elements do: the number of forms has a limit.
     pub(crate) fn member(self, number: usize, announced: usize) -> Place {
-        let members = self.members.saturating_mul(announced);
+        let members = self.members.saturating_mul(u32::try_from(announced).unwrap_or(u32::MAX));
         if number >= announced || members > NOVEL_MEMBERS {
             return self.element();
         }
@@ -177,10 +307,8 @@ impl Place {
     /// Notes that a value of this kind is here, if a state is encoded.
     pub(crate) fn holds(self, kind: u8) {
         lasting::look(&NOTED, |noted| {
-            let hash = self.with(kind.into()).hash;
-            let form = if kind == KEYS { hash | IS_SET } else { hash & !IS_SET };
-            if let Some(noted) = noted.as_mut().filter(|noted| noted.len() < most(form)) {
-                noted.insert(form);
+            if let Some(noted) = noted {
+                noted.add(kind, self);
             }
         });
     }
@@ -190,23 +318,76 @@ impl Place {
 mod tests {
     use super::*;
 
+    const FIELD: Place = Place { is_described: true, ..Place::ROOT };
+
     #[test]
     fn sets_of_fields_leave_room_for_other_forms() {
         let met = Met::default();
-        let set = |number: u64| Keys(number).end_at(Place::ROOT);
+        let set = |number: u64| Keys(number).end_at(FIELD);
         let ((), noted) = noting(|| (0..10_000).for_each(set));
-        assert!(noted.len() <= NOVEL_FORMS / 2, "{}", noted.len());
+        assert_eq!(noted.sets.len(), NOVEL_FORMS);
         met.learn(noted);
         assert!(met.has_new());
-        met.accept();
+        assert!(met.accept(met.take_last()));
         // Those of later states too.
         met.learn(noting(|| (10_000..20_000).for_each(set)).1);
         assert!(!met.has_new());
         let more = || {
             (20_000..30_000).for_each(set);
-            Place::ROOT.holds(1);
+            FIELD.holds(1);
         };
         met.learn(noting(more).1);
         assert!(met.has_new());
+        assert!(!met.accept(met.take_last()), "it is said once");
+    }
+
+    #[test]
+    fn other_forms_leave_room_for_sets_of_fields() {
+        let met = Met::default();
+        let form = |number: u64| FIELD.with(number).holds(1);
+        met.learn(noting(|| (0..10_000).for_each(form)).1);
+        assert!(met.accept(met.take_last()));
+        met.learn(noting(|| Keys(1).end_at(FIELD)).1);
+        assert!(met.has_new());
+    }
+
+    #[test]
+    fn two_sets_of_names_have_two_forms() {
+        let sum = |names: &[&str]| {
+            let mut keys = Keys::default();
+            names.iter().for_each(|name| keys.add(FIELD.under(name.as_bytes())));
+            keys.0
+        };
+        let names = |from: char| (0..26_u8).map(move |number| format!("{from}{}", char::from(b'a' + number)));
+        let all: Vec<String> = ('0'..='9').flat_map(names).collect();
+        let mut sums = HashSet::new();
+        for (number, one) in all.iter().enumerate() {
+            for other in &all[..number] {
+                assert!(sums.insert(sum(&[one, other])), "{one} {other}");
+                assert_eq!(sum(&[one, other]), sum(&[other, one]));
+            }
+        }
+    }
+
+    #[test]
+    fn no_name_is_that_of_an_element_or_a_key() {
+        assert_ne!(FIELD.under(b"[]"), FIELD.element());
+        assert_ne!(FIELD.under(b"key"), FIELD.key());
+        assert_ne!(FIELD.element(), FIELD.key());
+    }
+
+    #[test]
+    fn two_types_of_one_name_have_places_of_their_own() {
+        use std::any::type_name;
+        let (first, first_name) = {
+            struct Options;
+            (Place::of_field::<Options>("cbor"), type_name::<Options>())
+        };
+        let (second, second_name) = {
+            struct Options;
+            (Place::of_field::<Options>("cbor"), type_name::<Options>())
+        };
+        assert_eq!(first_name, second_name);
+        assert_ne!(first, second);
     }
 }

@@ -96,15 +96,15 @@ impl<'de> Deserializer<'de> for Row<'_> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let Row { rows, inner, element } = self;
         if let [length, inner @ ..] = inner {
-            return visitor.visit_seq(Members { rows, inner, element, left: *length });
+            return Members { rows, inner, element, left: *length }.taken_by(visitor);
         }
         match element {
             // serde sees a complex number as a pair of floats.
             Element::Complex32 => {
-                visitor.visit_seq(Members { rows, inner: &[], element: Element::F32, left: 2 })
+                Members { rows, inner: &[], element: Element::F32, left: 2 }.taken_by(visitor)
             }
             Element::Complex64 => {
-                visitor.visit_seq(Members { rows, inner: &[], element: Element::F64, left: 2 })
+                Members { rows, inner: &[], element: Element::F64, left: 2 }.taken_by(visitor)
             }
             Element::Bool => match rows.number()? {
                 [0] => visitor.visit_bool(false),
@@ -150,7 +150,7 @@ impl<'de> Deserializer<'de> for Row<'_> {
         match self {
             // The header does not tell a number from a row of one.
             Row { rows, inner: [], element } if length == 1 => {
-                visitor.visit_seq(Members { rows, inner: &[], element, left: 1 })
+                Members { rows, inner: &[], element, left: 1 }.taken_by(visitor)
             }
             row => row.deserialize_any(visitor),
         }
@@ -196,7 +196,23 @@ struct Members<'a> {
     left: u64,
 }
 
-impl<'de> SeqAccess<'de> for Members<'_> {
+impl Members<'_> {
+    /// Gives them to a visitor that is to take them all: behind members that were left, the next
+    /// row would begin in the middle of this one.
+    fn taken_by<'de, V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        let value = visitor.visit_seq(&mut self);
+        match (value, self.left) {
+            (value, 0) => value,
+            (Ok(_), left) => Err(self.rows.refuse(format!("the type leaves {left} members of a row"))),
+            (Err(failure), _) => {
+                self.rows.failed = true;
+                Err(failure)
+            }
+        }
+    }
+}
+
+impl<'de> SeqAccess<'de> for &mut Members<'_> {
     type Error = Failure;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
@@ -245,5 +261,41 @@ mod tests {
         assert!((&mut rows).next_element::<Lenient<bool>>().is_err());
         let mut rows = Rows::new(kind, vec![0; 32]);
         assert!((&mut rows).next_element::<Nothing>().is_err() && rows.failed());
+    }
+
+    #[test]
+    fn a_row_of_which_members_are_left_is_refused() {
+        let kind = arrays::vec_kind::<Vec<[f64; 3]>>().unwrap();
+        let rows = || Rows::new(kind, vec![0; 48]);
+        let mut whole = rows();
+        assert!((&mut whole).next_element::<(f64, f64, f64)>().unwrap().is_some() && !whole.failed());
+        let mut pairs = rows();
+        assert!((&mut pairs).next_element::<(f64, f64)>().is_err() && pairs.failed());
+        // A type may pass over its own refusal.
+        let mut lenient = rows();
+        let row = (&mut lenient).next_element::<Lenient<Positive>>().unwrap().unwrap();
+        assert!(row.0.is_none() && lenient.failed());
+    }
+
+    /// Refuses a row at its first number.
+    struct Positive;
+
+    impl<'de> Deserialize<'de> for Positive {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Positive, D::Error> {
+            struct First;
+            impl<'de> Visitor<'de> for First {
+                type Value = Positive;
+                fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    formatter.write_str("a positive number")
+                }
+                fn visit_seq<A: SeqAccess<'de>>(self, mut row: A) -> std::result::Result<Positive, A::Error> {
+                    match row.next_element::<f64>()? {
+                        Some(number) if number > 0.0 => Ok(Positive),
+                        _ => Err(A::Error::custom("it is not positive")),
+                    }
+                }
+            }
+            deserializer.deserialize_seq(First)
+        }
     }
 }

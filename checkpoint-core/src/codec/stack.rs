@@ -73,6 +73,23 @@ impl Room {
         with(needed(bytes.max(UNKNOWN)).saturating_mul(levels.max(1)).min(MOST), work)
     }
 
+    /// Runs `work` with enough of the stack to write so many levels of values, where no look at the
+    /// stack is possible between them. `bytes` is the size of the whole value: what is written stays
+    /// where it is.
+    pub(crate) fn to_write<R>(levels: u32, bytes: usize, work: impl FnOnce() -> R) -> R {
+        let looks = levels / LEVELS_BETWEEN_LOOKS + 1;
+        with(needed(bytes).saturating_mul(looks as usize).min(MOST), work)
+    }
+
+    /// Runs `work`, which writes a value of this number of bytes on this level, with enough of the
+    /// stack for the next ones. No step goes down more than two levels.
+    #[inline]
+    pub(crate) fn at_level<R>(level: u32, bytes: usize, work: impl FnOnce() -> R) -> R {
+        // The first levels have the room of the start.
+        let is_due = level % LEVELS_BETWEEN_LOOKS >= LEVELS_BETWEEN_LOOKS - 2;
+        if is_due || Room::is_large(bytes) { with(needed(bytes), work) } else { work() }
+    }
+
     /// Runs `work` with enough of the stack for values of usual depth.
     pub(crate) fn at_start<R>(self, work: impl FnOnce() -> R) -> R {
         with(2 * self.bytes, work)

@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Values that a program adds to a save, such as a loss, a commit or a note. People and tools read
@@ -213,7 +215,7 @@ impl<'de> Deserialize<'de> for MetadataValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
 
-        impl serde::de::Visitor<'_> for Visitor {
+        impl<'de> serde::de::Visitor<'de> for Visitor {
             type Value = MetadataValue;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -238,6 +240,14 @@ impl<'de> Deserialize<'de> for MetadataValue {
 
             fn visit_str<E>(self, value: &str) -> Result<MetadataValue, E> {
                 Ok(value.into())
+            }
+
+            /// A float comes so where a package of the program has switched on the feature
+            /// `arbitrary_precision` of `serde_json`.
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MetadataValue, A::Error> {
+                let number = serde_json::Number::deserialize(MapAccessDeserializer::new(map))?;
+                let float = number.as_f64().map(MetadataValue::Float);
+                float.ok_or_else(|| A::Error::custom("number out of range"))
             }
         }
 

@@ -183,6 +183,7 @@ pub(crate) mod seconds {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer};
+    use serde_json::Number;
 
     use crate::schedule::interval::duration;
 
@@ -195,8 +196,15 @@ pub(crate) mod seconds {
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        duration_of(&Number::deserialize(deserializer)?)
+    }
+
+    /// The duration of so many seconds. A record comes by way of serde's buffers, from which no
+    /// `f64` can be read where a package of the program has switched on the feature
+    /// `arbitrary_precision` of `serde_json`: a number of JSON can.
+    fn duration_of<E: serde::de::Error>(seconds: &Number) -> Result<Duration, E> {
         // The longest duration is written as a slightly larger number.
-        f64::deserialize(deserializer).map(duration)
+        seconds.as_f64().map(duration).ok_or_else(|| E::custom("number out of range"))
     }
 
     /// The same, for an optional duration.
@@ -204,6 +212,7 @@ pub(crate) mod seconds {
         use std::time::Duration;
 
         use serde::{Deserialize, Deserializer, Serializer};
+        use serde_json::Number;
 
         #[allow(clippy::ref_option, reason = "serde calls it so")]
         pub(crate) fn serialize<S: Serializer>(
@@ -219,7 +228,7 @@ pub(crate) mod seconds {
         pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
             deserializer: D,
         ) -> Result<Option<Duration>, D::Error> {
-            Ok(Option::<f64>::deserialize(deserializer)?.map(super::duration))
+            Option::<Number>::deserialize(deserializer)?.as_ref().map(super::duration_of).transpose()
         }
     }
 }

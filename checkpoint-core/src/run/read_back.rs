@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::arrays::{ArrayPool, ArraySink};
+use crate::base::limits::NOVEL_FORMS;
+use crate::base::warnings::warn;
 use crate::codec::{self, Encode, Forms};
 use crate::container::{Container, ContainerWriter, Manifest, Memory, Metadata};
 use crate::error::Error;
@@ -22,7 +24,8 @@ pub enum ReadBack {
     /// the state, and the state is at most 64 MiB. Also any later one with a new form in a
     /// field with [`self_describing`](crate::self_describing) or [`json`](crate::json), or in a
     /// part of unknown form: another variant, another set of keys or fields, another kind of
-    /// number. A variant that only the value of a `tag` tells is none.
+    /// number. A variant that only the value of a `tag` tells is none. Up to 4096 sets, and as many
+    /// other forms, are known; beyond, a warning says that no more are looked for.
     #[default]
     Auto,
     /// Every save, of any type and length.
@@ -33,6 +36,18 @@ pub enum ReadBack {
 
 /// The greatest unpacked length in bytes that is read back by default.
 const MOST_BYTES: u64 = 64 << 20;
+
+/// The fault of a value that came back as another one, whose encoding is the same.
+const ONE_ENCODING: &str = "a value in a field with `self_describing` or `json` came back as one of another type, which is \
+     encoded in the same way: as another variant of an `untagged` enum, a map for a struct, or a text for a variant; put the \
+     variant that is to be read first, or give the enum a `tag`";
+
+/// The words of serde for a value of another type than the one to read.
+const MISMATCHES: [&str; 2] = ["invalid type: ", "did not match any variant"];
+
+/// The way out for a type that is a text for people, and something else for machines.
+const TEXT_FOR_PEOPLE: &str = "; inside of `flatten`, `untagged` or `tag`, a type with a text for people, such as an `IpAddr`, \
+     comes back from `checkpointed::json` alone";
 
 /// Compares a state in a container with the state after loading and encoding it.
 type Compare = fn(&Path, &Program, Container) -> Result<(), String>;
@@ -78,13 +93,27 @@ impl Net {
         let manifest = container.manifest();
         let (name, generation) = (manifest.name().to_owned(), manifest.generation());
         let name = if name.is_empty() { self.program.schema().to_string() } else { name };
-        (self.compare)(path, &self.program, container).map_err(|why| Error::NotReadBack {
-            path: path.to_owned(),
-            name,
-            generation,
-            why,
-        })?;
-        self.program.forms().accept();
+        let forms = self.program.forms();
+        let saved = forms.take_noted();
+        let mut compared = (self.compare)(path, &self.program, container);
+        if compared.is_ok() && !forms.has_same(&saved) {
+            compared = Err(ONE_ENCODING.to_owned());
+        }
+        if let Err(mut why) = compared {
+            // A text for people is what serde's buffers give, whatever was written.
+            if saved.has_described() && MISMATCHES.iter().any(|words| why.contains(words)) {
+                why += TEXT_FOR_PEOPLE;
+            }
+            return Err(Error::NotReadBack { path: path.to_owned(), name, generation, why });
+        }
+        if forms.accept(saved) && self.setting == ReadBack::Auto {
+            warn(format!(
+                "the fields of `{name}` with `self_describing` or `json`, or its parts of unknown form, have had {NOVEL_FORMS} \
+                 different sets of keys, or as many other forms: from now on, a save to {} with another one is not read back \
+                 before it counts; keep keys that are data out of such fields, or set `ReadBack::Always`",
+                path.display()
+            ));
+        }
         Ok(())
     }
 }

@@ -18,17 +18,26 @@
 //!
 //! A value that JSON would lose is refused when it is saved: NaN and the infinities, `Some(None)`
 //! and `Some(())`, keys of maps that are no text, number or truth value, and values that are more
-//! than 127 deep inside each other.
+//! than 127 deep inside each other. So are fields with `json` more than 8 deep inside each other:
+//! each one doubles the marks in the texts inside it.
+//!
+//! Any package of a program can switch on the feature `arbitrary_precision` of `serde_json` for all
+//! of it. A type that reads by way of serde's buffers (`flatten`, `untagged`, `tag`) then takes no
+//! `f64` from JSON. Such a value is refused when it is [read back](crate::Builder::read_back), and
+//! one of an earlier build cannot be loaded: there, use [`self_describing`](super::self_describing).
 
+mod exact;
 mod lossless;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
+
+use std::cell::Cell;
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::base::limits::VALUE_DEPTH_IN_JSON;
+use crate::base::limits::{JSON_IN_JSON, VALUE_DEPTH_IN_JSON};
 use crate::codec::Room;
 
 /// Writes the value as the text of a string.
@@ -36,9 +45,44 @@ use crate::codec::Room;
 /// # Errors
 /// An error if JSON would lose a value, or has no form for it.
 pub fn serialize<T: Serialize + ?Sized, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    lossless::check(value).map_err(S::Error::custom)?;
-    let text = serde_json::to_string(value).map_err(|error| S::Error::custom(lossless::lost(error)))?;
+    let text = text_of(value).map_err(S::Error::custom)?;
     text.serialize(serializer)
+}
+
+/// The part of it that does not know the serializer.
+fn text_of<T: Serialize + ?Sized>(value: &T) -> Result<String, lossless::Error> {
+    let _text = Inside::enter()?;
+    let levels = lossless::check(value)?;
+    let write = || exact::to_string(value).map_err(lossless::lost);
+    Room::to_write(levels, size_of_val(value), write)
+}
+
+thread_local! {
+    /// The number of texts around the one that is written.
+    static AROUND: Cell<u32> = const { Cell::new(0) };
+}
+
+/// One text of JSON, while it is written.
+struct Inside;
+
+impl Inside {
+    fn enter() -> Result<Inside, lossless::Error> {
+        let around = AROUND.get();
+        if around == JSON_IN_JSON {
+            return Err(lossless::Error(format!(
+                "fields with `checkpointed::json` are more than {JSON_IN_JSON} deep inside each other, and each doubles the \
+                 text inside it: write #[serde(with = \"checkpointed::self_describing\")] in the place of the inner ones"
+            )));
+        }
+        AROUND.set(around + 1);
+        Ok(Inside)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        AROUND.set(AROUND.get().saturating_sub(1));
+    }
 }
 
 /// Reads the value from the text of a string.

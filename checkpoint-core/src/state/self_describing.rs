@@ -27,10 +27,11 @@
 //! the form has no versions and no names of types, and no migration runs in it. Where the meaning
 //! of such a field changes, raise the version of the state that has it.
 //!
-//! A limit of serde stays: a type that reads by way of serde's buffers (`flatten`, `untagged`,
-//! `tag`) cannot hold an integer of 128 bits in that part. Such a value is refused when it is
-//! [read back](crate::Builder::read_back): a save is read back when a value in such a field has a
-//! form that none had before.
+//! Limits of serde stay: a type that reads by way of serde's buffers (`flatten`, `untagged`, `tag`)
+//! cannot hold an integer of 128 bits in that part, nor a type with a text for people and another
+//! form for machines, such as an `IpAddr`, which [`json`](super::json) takes. Such a value is
+//! refused when it is [read back](crate::Builder::read_back): a save is read back when a value in
+//! such a field has a form that none had before.
 
 mod read;
 #[cfg(all(test, not(shuttle)))]
@@ -126,6 +127,11 @@ impl Drop for Level {
     fn drop(&mut self) {
         DEPTH.set(DEPTH.get().saturating_sub(1));
     }
+}
+
+/// The type writes the text of its `Display`, which fails.
+fn display_fails() -> Error {
+    Error("its Serialize writes the text of its Display, and that fails".to_owned())
 }
 
 /// The reason why a value cannot be written or read.

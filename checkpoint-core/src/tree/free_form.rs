@@ -103,11 +103,25 @@ impl<'de> Visitor<'de> for Any {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Print, A::Error> {
+        // A variant with content is a map that tells its length.
+        let is_variant = map.size_hint().is_some();
         let (mut count, mut sum) = (0_u64, 0_u64);
         while let Some((Print(key), Print(value))) = map.next_entry()? {
             count += 1;
             sum = sum.wrapping_add(of((key, value)).0);
         }
-        Ok(of(("map", count, sum)))
+        Ok(of((if is_variant { "variant" } else { "map" }, count, sum)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variant_and_a_map_of_one_entry_are_two_values() {
+        let (variant, map) = ([0xa1, 0x61, b'a', 1], [0xbf, 0x61, b'a', 1, 0xff]);
+        assert!(of_bytes(&variant).is_some() && of_bytes(&map).is_some());
+        assert_ne!(of_bytes(&variant), of_bytes(&map));
     }
 }

@@ -2,22 +2,27 @@
 //! would come back as another one.
 
 use std::cell::Cell;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
-use crate::base::limits::VALUE_DEPTH_IN_JSON;
-use crate::codec::{Keys, Place, partial};
+use crate::base::limits::{OPTION_DEPTH_IN_JSON, VALUE_DEPTH_IN_JSON};
+use crate::codec::{Keys, Named, Place, Room, partial};
 use serde::ser;
 use serde::{Serialize, Serializer};
 
 /// The length in bytes of the longest key that counts as a name.
 const NAME: usize = 64;
 
-pub(super) fn check<T: Serialize + ?Sized>(value: &T) -> Result<(), Error> {
-    let failure = Cell::new(None);
+/// The name that `serde_json` gives a text of JSON, and its only field.
+const RAW: &str = "$serde_json::private::RawValue";
+
+/// Returns the number of levels of values inside each other.
+pub(super) fn check<T: Serialize + ?Sized>(value: &T) -> Result<u32, Error> {
+    let (failure, levels) = (Cell::new(None), Cell::new(0));
     let place = Place::of_field::<T>("json");
-    let checker = Checker { depth: 0, place, key: None, failure: &failure };
-    let checked = check_whole(value).and_then(|()| value.serialize(checker));
-    failure.take().map_or_else(|| checked.map(drop), Err)
+    let checker = Checker { depth: 0, options: 0, place, key: None, failure: &failure, levels: &levels };
+    let room = Room::for_types_up_to(size_of_val(value));
+    let checked = check_whole(value).and_then(|()| room.at_start(|| value.serialize(checker)));
+    failure.take().map_or_else(|| checked.map(|_| levels.get()), Err)
 }
 
 /// Refuses a value of which serde writes only a part as text.
@@ -41,6 +46,8 @@ pub(super) fn lost(what: impl fmt::Display) -> Error {
 pub(super) enum Text {
     Null,
     String,
+    /// A text of one character. As a key it is a text as any other.
+    Char,
     Integer,
     /// An integer of 128 bits: serde's buffers have none.
     LargeInteger,
@@ -53,13 +60,18 @@ pub(super) enum Text {
 
 #[derive(Clone, Copy)]
 struct Checker<'k> {
+    /// The number of lists and objects around the value.
     depth: u32,
+    /// The number of options around it: they take stack, and no text.
+    options: u32,
     place: Place,
-    /// Takes the place of the value whose key this is.
-    key: Option<&'k Cell<Place>>,
+    /// Takes the place of the value whose key this is, where the key counts as a name.
+    key: Option<&'k Cell<Option<Place>>>,
     /// The first failure of a part. A type may continue after it, but what is written then is not
     /// the value.
     failure: &'k Cell<Option<Error>>,
+    /// The most levels so far.
+    levels: &'k Cell<u32>,
 }
 
 impl<'k> Checker<'k> {
@@ -77,26 +89,60 @@ impl<'k> Checker<'k> {
         if self.depth == VALUE_DEPTH_IN_JSON {
             return Err(lost(format_args!("values are nested more than {VALUE_DEPTH_IN_JSON} deep")));
         }
-        Ok(Checker { depth: self.depth + 1, ..self })
+        Ok(Checker { depth: self.depth + 1, ..self }.counted())
     }
 
-    fn parts(self, text: Text) -> Result<Parts<'k>, Error> {
+    fn inside_option(self) -> Result<Checker<'k>, Error> {
+        if self.options == OPTION_DEPTH_IN_JSON {
+            return Err(lost(format_args!("options are nested more than {OPTION_DEPTH_IN_JSON} deep")));
+        }
+        Ok(Checker { options: self.options + 1, ..self }.counted())
+    }
+
+    /// The number of levels around the value.
+    fn level(self) -> u32 {
+        self.depth + self.options
+    }
+
+    fn counted(self) -> Checker<'k> {
+        self.levels.set(self.levels.get().max(self.level()));
+        self
+    }
+
+    /// Checks a value inside of another one, with the stack that it needs.
+    fn check<T: Serialize + ?Sized>(self, value: &T) -> Result<Text, Error> {
+        check_whole(value)?;
+        Room::at_level(self.level(), size_of_val(value), || value.serialize(self))
+    }
+
+    /// The place of the value behind this text, if that is a key, and counts as a name.
+    fn is_key(self, text: &str) {
+        if let Some(value) = self.key
+            && text.len() <= NAME
+        {
+            value.set(Some(self.place.under(text.as_bytes())));
+        }
+    }
+
+    fn parts(self, text: Text, announced: Option<usize>) -> Result<Parts<'k>, Error> {
         self.is(text);
         Ok(Parts {
             inside: self.inside()?,
             kind: None,
-            keys: Keys::default(),
+            names: Named::of(announced),
             has_key: false,
             value: self.place,
         })
     }
 
     fn members(self, announced: usize) -> Result<Members<'k>, Error> {
-        Ok(Members { parts: self.parts(Text::List)?, announced, written: 0 })
+        self.is(Text::List);
+        Ok(Members { inside: self.inside()?, announced, written: 0 })
     }
 
     fn fields(self) -> Result<Fields<'k>, Error> {
-        Ok(Fields(self.parts(Text::Object)?))
+        self.is(Text::Object);
+        Ok(Fields { inside: self.inside()?, keys: Keys::default(), is_raw: false, text: Text::Object })
     }
 
     /// A variant with content is an object from its name to the content.
@@ -156,7 +202,6 @@ impl<'k> Serializer for Checker<'k> {
 
     text! {
         serialize_bool(bool) => Bool;
-        serialize_char(char) => String;
         serialize_none() => Null;
         serialize_unit() => Null;
         serialize_unit_struct(&'static str) => Null;
@@ -176,15 +221,27 @@ impl<'k> Serializer for Checker<'k> {
     }
 
     fn serialize_str(self, text: &str) -> Result<Text, Error> {
-        if let Some(value) = self.key
-            && text.len() <= NAME
-        {
-            value.set(self.place.under(text.as_bytes()));
-        }
+        self.is_key(text);
         Ok(self.is(Text::String))
     }
 
+    fn serialize_char(self, character: char) -> Result<Text, Error> {
+        self.is_key(character.encode_utf8(&mut [0; 4]));
+        self.is(Text::Char);
+        Ok(Text::String)
+    }
+
+    /// Does as serde's default, but without the panic if the type's `Display` fails.
+    fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<Text, Error> {
+        let mut text = String::new();
+        match write!(text, "{value}") {
+            Ok(()) => self.serialize_str(&text),
+            Err(_) => Err(Error("its Serialize writes the text of its Display, and that fails".to_owned())),
+        }
+    }
+
     fn serialize_unit_variant(self, _: &'static str, _: u32, name: &'static str) -> Result<Text, Error> {
+        self.is_key(name);
         self.place.under(name.as_bytes()).holds(Text::String as u8);
         Ok(self.is(Text::String))
     }
@@ -202,8 +259,7 @@ impl<'k> Serializer for Checker<'k> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Text, Error> {
-        check_whole(value)?;
-        match value.serialize(self)? {
+        match self.inside_option()?.check(value)? {
             Text::Null => Err(lost("a `Some` that holds null is the same as `None`")),
             text => Ok(text),
         }
@@ -225,12 +281,11 @@ impl<'k> Serializer for Checker<'k> {
         name: &'static str,
         value: &T,
     ) -> Result<Text, Error> {
-        check_whole(value)?;
-        value.serialize(self.variant(name)?).map(|_| Text::Object)
+        self.variant(name)?.check(value).map(|_| Text::Object)
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Parts<'k>, Error> {
-        self.parts(Text::List)
+        self.parts(Text::List, None)
     }
 
     fn serialize_tuple(self, announced: usize) -> Result<Members<'k>, Error> {
@@ -251,12 +306,12 @@ impl<'k> Serializer for Checker<'k> {
         self.variant(name)?.members(announced)
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Parts<'k>, Error> {
-        self.parts(Text::Object)
+    fn serialize_map(self, announced: Option<usize>) -> Result<Parts<'k>, Error> {
+        self.parts(Text::Object, announced)
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Fields<'k>, Error> {
-        self.fields()
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Fields<'k>, Error> {
+        Ok(Fields { is_raw: name == RAW, ..self.fields()? })
     }
 
     fn serialize_struct_variant(
@@ -276,7 +331,7 @@ struct Parts<'k> {
     /// The kind of the keys so far.
     kind: Option<Text>,
     /// Those that count as names.
-    keys: Keys,
+    names: Named,
     /// True if a key is there and its value is still to come.
     has_key: bool,
     /// The place of that value.
@@ -289,10 +344,10 @@ fn half(is_key: bool) -> Error {
     Error(format!("the Serialize of a map writes {half}, so it could not be read again; mend that code"))
 }
 
-impl Parts<'_> {
-    fn at<T: Serialize + ?Sized>(&mut self, place: Place, value: &T) -> Result<(), Error> {
-        let checker = Checker { place, ..self.inside };
-        self.inside.kept(check_whole(value).and_then(|()| value.serialize(checker)).map(drop))
+impl Checker<'_> {
+    /// Checks a part, with this place.
+    fn at<T: Serialize + ?Sized>(self, place: Place, value: &T) -> Result<(), Error> {
+        self.kept(Checker { place, ..self }.check(value).map(drop))
     }
 }
 
@@ -301,7 +356,7 @@ impl ser::SerializeSeq for Parts<'_> {
     type Error = Error;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.at(self.inside.place.element(), value)
+        self.inside.at(self.inside.place.element(), value)
     }
 
     fn end(self) -> Result<Text, Error> {
@@ -311,7 +366,7 @@ impl ser::SerializeSeq for Parts<'_> {
 
 /// The members of a tuple.
 struct Members<'k> {
-    parts: Parts<'k>,
+    inside: Checker<'k>,
     announced: usize,
     written: usize,
 }
@@ -323,13 +378,13 @@ macro_rules! members {
             type Error = Error;
 
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-                let place = self.parts.inside.place.member(self.written, self.announced);
+                let place = self.inside.place.member(self.written, self.announced);
                 self.written += 1;
-                self.parts.at(place, value)
+                self.inside.at(place, value)
             }
 
             fn end(self) -> Result<Text, Error> {
-                self.parts.inside.place.has_members(self.written);
+                self.inside.place.has_members(self.written);
                 Ok(Text::List)
             }
         }
@@ -343,7 +398,15 @@ members! {
 }
 
 /// The fields of a struct.
-struct Fields<'k>(Parts<'k>);
+struct Fields<'k> {
+    inside: Checker<'k>,
+    /// Those that are written.
+    keys: Keys,
+    /// True if it stands for a text of JSON, which its only field has.
+    is_raw: bool,
+    /// What it becomes.
+    text: Text,
+}
 
 macro_rules! fields {
     ($($trait:ident;)*) => {$(
@@ -356,19 +419,22 @@ macro_rules! fields {
                 name: &'static str,
                 value: &T,
             ) -> Result<(), Error> {
-                let place = self.0.inside.place.under(name.as_bytes());
-                self.0.keys.add(place);
-                self.0.at(place, value)
+                if self.is_raw && serde_json::to_value(value).is_ok_and(|text| text == "null") {
+                    self.text = self.inside.is(Text::Null);
+                }
+                let place = self.inside.place.under(name.as_bytes());
+                self.keys.add(place);
+                self.inside.at(place, value)
             }
 
             fn skip_field(&mut self, name: &'static str) -> Result<(), Error> {
-                self.0.inside.place.under(name.as_bytes()).is_left_out();
+                self.inside.place.under(name.as_bytes()).is_left_out();
                 Ok(())
             }
 
             fn end(self) -> Result<Text, Error> {
-                self.0.keys.end_at(self.0.inside.place);
-                Ok(Text::Object)
+                self.keys.end_at(self.inside.place);
+                Ok(self.text)
             }
         }
     )*};
@@ -389,14 +455,13 @@ impl ser::SerializeMap for Parts<'_> {
         if std::mem::replace(&mut self.has_key, true) {
             return self.inside.kept(Err(half(true)));
         }
-        let of_any = self.inside.place.element();
-        let (value, place) = (Cell::new(of_any), self.inside.place.under(b"key"));
-        self.inside.kept(check_whole(key))?;
-        let kind = self.inside.kept(key.serialize(Checker { place, key: Some(&value), ..self.inside }))?;
-        self.value = value.get();
-        if self.value != of_any {
-            self.keys.add(self.value);
-        }
+        let (name, around) = (Cell::new(None), self.inside.place);
+        let checker = Checker { place: around.key(), key: Some(&name), ..self.inside };
+        let kind = self.inside.kept(checker.check(key))?;
+        self.value = match name.get() {
+            Some(place) => self.names.add(place, around),
+            None => around.element(),
+        };
         let other = self.kind.replace(kind);
         self.inside.kept(match kind {
             Text::Null | Text::List | Text::Object => {
@@ -413,21 +478,21 @@ impl ser::SerializeMap for Parts<'_> {
         if !std::mem::replace(&mut self.has_key, false) {
             return self.inside.kept(Err(half(false)));
         }
-        self.at(self.value, value)
+        self.inside.at(self.value, value)
     }
 
     fn end(self) -> Result<Text, Error> {
         if self.has_key {
             return Err(half(true));
         }
-        self.keys.end_at(self.inside.place);
+        self.names.end_at(self.inside.place);
         Ok(Text::Object)
     }
 }
 
 /// The reason why JSON cannot keep a value.
 #[derive(Debug)]
-pub(super) struct Error(String);
+pub(super) struct Error(pub(super) String);
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

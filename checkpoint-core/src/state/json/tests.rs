@@ -127,3 +127,80 @@ fn what_is_too_deep_for_json_is_refused_when_it_is_saved() {
     stays(&named(63));
     refused(named(64), "nested more than 127 deep");
 }
+
+#[test]
+fn a_float_comes_back_by_way_of_the_buffers_of_serde() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Buffered {
+        Single(f32),
+    }
+    let check = |bits: &[u32]| {
+        let numbers: Vec<f32> = bits.iter().map(|bits| f32::from_bits(*bits)).collect();
+        stays(&numbers);
+        stays(&numbers.iter().map(|number| Buffered::Single(*number)).collect::<Vec<_>>());
+    };
+    // The text of the first one, as an `f64`, is half-way between two `f32`s.
+    check(&[0x15ae_43fd, 0x95ae_43fd, 1, 0x007f_ffff, 0x3dcc_cccd, 0x7f7f_ffff, 0x4b7f_ffff]);
+    assert_eq!(super::text_of(&0.1_f32).unwrap(), "0.1");
+    assert_eq!(super::text_of(&0.3_f32).unwrap(), "0.3");
+}
+
+#[test]
+fn options_that_are_too_deep_for_json_are_refused() {
+    /// No text has it, so none is read.
+    #[derive(Serialize)]
+    struct Inner(Option<Box<Inner>>);
+    let chain = |depth: usize| (0..depth).fold(Inner(None), |inner, _| Inner(Some(Box::new(inner))));
+    let why = |depth: usize| super::text_of(&chain(depth)).unwrap_err().to_string();
+    assert!(why(200).contains("is the same as `None`"), "{}", why(200));
+    assert!(why(10_000).contains("options are nested more than 254 deep"), "{}", why(10_000));
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Node {
+        next: Option<Option<Box<Node>>>,
+    }
+    let list = |depth: usize| {
+        (1..depth).fold(Node { next: None }, |next, _| Node { next: Some(Some(Box::new(next))) })
+    };
+    stays(&list(127));
+    refused(list(128), "nested more than 127 deep");
+}
+
+#[test]
+fn json_that_is_too_deep_inside_of_json_is_refused() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Node {
+        #[serde(with = "super")]
+        next: Option<Box<Node>>,
+    }
+    let list =
+        |depth: usize| (1..depth).fold(Node { next: None }, |next, _| Node { next: Some(Box::new(next)) });
+    // The whole field is the first text.
+    stays(&list(7));
+    refused(list(8), "more than 8 deep inside each other");
+    refused(list(14), "more than 8 deep inside each other");
+}
+
+/// A text that cannot be written.
+#[derive(Debug)]
+struct NoText;
+
+impl std::fmt::Display for NoText {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Err(std::fmt::Error)
+    }
+}
+
+impl Serialize for NoText {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[test]
+fn a_display_that_fails_is_an_error() {
+    let error = super::text_of(&vec![NoText]).unwrap_err().to_string();
+    assert!(error.contains("writes the text of its Display, and that fails"), "{error}");
+    let error = super::text_of(&std::iter::once((1, NoText)).collect::<HashMap<_, _>>()).unwrap_err();
+    assert!(error.to_string().contains("that fails"), "{error}");
+}

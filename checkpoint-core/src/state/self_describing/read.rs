@@ -464,6 +464,11 @@ impl<'de> MapAccess<'de> for OneEntry<'_, 'de> {
         }
         seed.deserialize(&mut *self.reader)
     }
+
+    /// Other maps of this form do not tell their lengths: so a variant is known from them.
+    fn size_hint(&self) -> Option<usize> {
+        Some(usize::from(self.has_key))
+    }
 }
 
 /// A variant that holds something.

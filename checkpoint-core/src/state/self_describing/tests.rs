@@ -449,3 +449,21 @@ fn a_failure_passed_over_does_not_come_again_forever() {
     read::from_bytes::<Vec<Nothing>>(&[0x9f, 1, 0xff]).unwrap_err();
     read::from_bytes::<BTreeMap<u8, Lenient<u8>>>(&[0xbf, 1, 0xf0, 0xff]).unwrap_err();
 }
+
+#[test]
+fn a_display_that_fails_is_an_error() {
+    #[derive(Debug)]
+    struct NoText;
+    impl std::fmt::Display for NoText {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            Err(std::fmt::Error)
+        }
+    }
+    impl Serialize for NoText {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(self)
+        }
+    }
+    let error = write::to_bytes(&vec![Some(NoText)]).unwrap_err().to_string();
+    assert!(error.contains("writes the text of its Display, and that fails"), "{error}");
+}

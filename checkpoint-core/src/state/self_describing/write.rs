@@ -1,18 +1,21 @@
 //! Writes values as CBOR.
 
+use std::fmt::{Display, Write as _};
+
 use cbor4ii::core::enc::{Encode, Write};
 use cbor4ii::core::utils::BufWriter;
 use cbor4ii::core::{major, marker, types};
 use serde::{Serialize, Serializer, ser};
 
-use super::{Error, Level, SOME};
-use crate::codec::{Keys, Place, partial};
+use super::{DEPTH, Error, Level, SOME};
+use crate::codec::{Keys, Named, Place, Room, partial};
 
 pub(super) fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let _level = Level::enter()?;
     let (output, place) = (BufWriter::new(Vec::new()), Place::of_field::<T>("cbor"));
     let mut writer = Writer { output, place, failure: None };
-    let written = check_whole(value).and_then(|()| value.serialize(&mut writer));
+    let room = Room::for_types_up_to(size_of_val(value));
+    let written = check_whole(value).and_then(|()| room.at_start(|| value.serialize(&mut writer)));
     match writer.failure {
         Some(failure) => Err(failure),
         None => written.map(|()| writer.output.into_inner()),
@@ -22,6 +25,12 @@ pub(super) fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Erro
 /// Refuses a value of which serde writes only a part.
 fn check_whole<T: ?Sized>(value: &T) -> Result<(), Error> {
     partial(value).map_or(Ok(()), |partial| Err(Error(partial.refusal().to_owned())))
+}
+
+/// Writes a value inside of another one, with the stack that it needs.
+fn write_inside<T: Serialize + ?Sized>(value: &T, writer: &mut Writer) -> Result<(), Error> {
+    check_whole(value)?;
+    Room::at_level(DEPTH.get(), size_of_val(value), || value.serialize(writer))
 }
 
 /// The length in bytes of the longest key that counts as a name.
@@ -36,6 +45,7 @@ enum Kind {
     Single,
     Double,
     Text,
+    Char,
     Bytes,
     None,
     Some,
@@ -149,7 +159,16 @@ impl<'w> Serializer for &'w mut Writer {
     }
 
     fn serialize_char(self, value: char) -> Result<(), Error> {
-        self.leaf(Kind::Text, &*value.encode_utf8(&mut [0; 4]))
+        self.leaf(Kind::Char, &*value.encode_utf8(&mut [0; 4]))
+    }
+
+    /// Does as serde's default, but without the panic if the type's `Display` fails.
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), Error> {
+        let mut text = String::new();
+        match write!(text, "{value}") {
+            Ok(()) => self.serialize_str(&text),
+            Err(_) => Err(super::display_fails()),
+        }
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Error> {
@@ -167,8 +186,7 @@ impl<'w> Serializer for &'w mut Writer {
         // It takes no byte, but some stack.
         let _level = Level::enter()?;
         let start = self.output.buffer().len();
-        check_whole(value)?;
-        value.serialize(&mut *self)?;
+        write_inside(value, self)?;
         let mut mark = BufWriter::new(Vec::new());
         types::Tag(SOME, types::Nothing).encode(&mut mark).map_err(|error| Error(error.to_string()))?;
         let mut mark = mark.into_inner();
@@ -214,8 +232,7 @@ impl<'w> Serializer for &'w mut Writer {
     ) -> Result<(), Error> {
         let around = self.place;
         let _level = self.begin_variant(variant)?;
-        check_whole(value)?;
-        value.serialize(&mut *self)?;
+        write_inside(value, self)?;
         self.place = around;
         Ok(())
     }
@@ -245,8 +262,8 @@ impl<'w> Serializer for &'w mut Writer {
         Ok(Members { parts, announced, written: 0 })
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Pairs<'w>, Error> {
-        Ok(Pairs { parts: self.begin_map()?, key: None, keys: Keys::default() })
+    fn serialize_map(self, announced: Option<usize>) -> Result<Pairs<'w>, Error> {
+        Ok(Pairs { parts: self.begin_map()?, value: None, names: Named::of(announced) })
     }
 
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Fields<'w>, Error> {
@@ -282,7 +299,7 @@ struct Parts<'w> {
 
 impl Parts<'_> {
     fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        let written = check_whole(value).and_then(|()| value.serialize(&mut *self.writer));
+        let written = write_inside(value, self.writer);
         self.writer.kept(written)
     }
 
@@ -292,11 +309,6 @@ impl Parts<'_> {
         self.part(value)?;
         self.writer.place = here;
         Ok(())
-    }
-
-    /// Writes a value whose place has this name within the place of all parts.
-    fn within<T: Serialize + ?Sized>(&mut self, name: &[u8], value: &T) -> Result<(), Error> {
-        self.at(self.writer.place.under(name), value)
     }
 
     fn end(self) -> Result<(), Error> {
@@ -354,10 +366,10 @@ members! {
 /// The keys and values of a map. serde leaves it to the type to write them by turns.
 struct Pairs<'w> {
     parts: Parts<'w>,
-    /// The key whose value is still to come, where it counts as a name.
-    key: Option<Vec<u8>>,
-    /// Those that count as names.
-    keys: Keys,
+    /// The place of the value that is still to come behind its key.
+    value: Option<Place>,
+    /// The keys that count as names.
+    names: Named,
 }
 
 /// The map has half an entry.
@@ -371,30 +383,28 @@ impl ser::SerializeMap for Pairs<'_> {
     type Error = Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
-        if self.key.is_some() {
+        if self.value.is_some() {
             return self.parts.writer.kept(Err(half(true)));
         }
-        let start = self.parts.writer.output.buffer().len();
-        self.parts.within(b"key", key)?;
+        let (start, around) = (self.parts.writer.output.buffer().len(), self.parts.writer.place);
+        self.parts.at(around.key(), key)?;
         let key = self.parts.writer.output.buffer().get(start..).unwrap_or_default();
         let is_name = key.len() <= NAME && key.first().is_some_and(|first| first >> 5 == major::STRING);
-        if is_name {
-            self.keys.add(self.parts.writer.place.under(key));
-        }
-        self.key = Some(if is_name { key.to_vec() } else { Vec::new() });
+        let value = if is_name { self.names.add(around.key().under(key), around) } else { around.element() };
+        self.value = Some(value);
         Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        let Some(key) = self.key.take() else { return self.parts.writer.kept(Err(half(false))) };
-        self.parts.within(&key, value)
+        let Some(place) = self.value.take() else { return self.parts.writer.kept(Err(half(false))) };
+        self.parts.at(place, value)
     }
 
     fn end(self) -> Result<(), Error> {
-        if self.key.is_some() {
+        if self.value.is_some() {
             return Err(half(true));
         }
-        self.keys.end_at(self.parts.writer.place);
+        self.names.end_at(self.parts.writer.place);
         self.parts.end()
     }
 }
