@@ -60,7 +60,11 @@ impl Unfinished {
     pub(crate) fn complete(&mut self) -> io::Result<()> {
         match self.lock.take() {
             // While it is locked, no other program takes the directory for one that was left.
-            Some(_lock) => fs::remove_file(self.made.path().join(name::LOCK)),
+            Some(_lock) => match fs::remove_file(self.made.path().join(name::LOCK)) {
+                // A purge of old files may have taken it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            },
             None => Ok(()),
         }
     }
@@ -118,7 +122,8 @@ fn lock_left(directory: &Path) -> Option<File> {
     match options.open(&path) {
         Ok(file) => {
             let metadata = file.metadata().ok()?;
-            let was_locked = metadata.is_file() && metadata.len() > 0;
+            // A power cut may have taken the text.
+            let was_locked = metadata.is_file() && (metadata.len() > 0 || is_old(directory));
             let is_ours = was_locked && file.try_lock().is_ok();
             // Its maker may have ended meanwhile, and given the directory its name.
             let is_there = || fs::symlink_metadata(&path).is_ok_and(|found| is_same_file(&metadata, &found));

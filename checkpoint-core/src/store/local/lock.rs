@@ -285,6 +285,18 @@ impl DirectoryLock {
         }
     }
 
+    /// Takes the lock of the lock file again, where its server may have taken it away. Returns true
+    /// if no other program had it meanwhile.
+    fn taken_again(&self, current: &mut LockFile) -> io::Result<bool> {
+        let found = LockFile::new(open(&self.path.join(name::LOCK), &mut OpenOptions::new())?)?;
+        if !is_same_file(&current.metadata, &found.metadata) {
+            return Ok(false);
+        }
+        // The former one is closed before: that could end the new lock.
+        *current = LockFile { is_ours: current.is_ours, ..found };
+        Ok(self.lock_again(&current.file)? && current.taken_by(&self.holder)?.is_none())
+    }
+
     /// The same, by the lock file alone.
     fn made_again(&self, current: &mut LockFile) -> io::Result<bool> {
         let mut options = OpenOptions::new();
@@ -299,20 +311,22 @@ impl DirectoryLock {
         }
         let opened = open(&self.path.join(name::LOCK), &mut options).and_then(LockFile::new);
         let mut file = match opened {
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::PermissionDenied) =>
-            {
-                return Ok(false);
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Ok(self.is_refused_start());
             }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
             opened => opened?,
         };
+        if is_same_file(&current.metadata, &file.metadata) {
+            // It was not gone: its server was away.
+            return Ok(true);
+        }
         if !self.lock_again(&file.file)? || !self.is_there(&file)? {
             return Ok(false);
         }
         // A program that does not share may have had it meanwhile, and ended.
         let found = file.file.try_clone().map(text)?;
-        let is_ours = found.is_empty() || found == self.holder || (shares(&found) && shares(&self.holder));
-        if !self.is_decisive && !is_ours {
+        if !self.is_decisive && is_of_other(&found, &self.holder) {
             return Ok(false);
         }
         self.access.grant(&file.file);
@@ -320,6 +334,17 @@ impl DirectoryLock {
         tracing::debug!(path = %self.path.display(), "the lock file was gone, and is made again");
         *current = file;
         Ok(true)
+    }
+
+    /// True where the lock file may not be opened, and no program can have it: there is none, or it
+    /// is of a start of another user, which found the directory locked and left no text.
+    fn is_refused_start(&self) -> bool {
+        let found = fs::symlink_metadata(self.path.join(name::LOCK));
+        self.is_locked
+            && match found {
+                Ok(found) => found.is_file() && found.len() == 0,
+                Err(error) => error.kind() == io::ErrorKind::NotFound,
+            }
     }
 
     /// Locks a lock file that was made anew. False where another program has it, and where that
@@ -366,7 +391,10 @@ impl Lock for DirectoryLock {
         if !self.is_there(&file)? {
             return self.make_again(&mut file);
         }
-        Ok(file.taken_by(&self.holder)?.is_none())
+        match file.taken_by(&self.holder) {
+            Ok(other) => Ok(other.is_none()),
+            Err(error) => self.taken_again(&mut file).map_err(|_| error),
+        }
     }
 
     fn lost(&self, path: &Path) -> Error {
@@ -589,7 +617,7 @@ mod tests {
         fs::write(&path, "us").unwrap();
         // It cannot be read, as where its server has taken the lock away.
         let file = LockFile::new(File::options().write(true).open(&path).unwrap()).unwrap();
-        let lock = DirectoryLock {
+        let mut lock = DirectoryLock {
             path: directory.path().to_owned(),
             directory: None,
             is_locked: false,
@@ -601,6 +629,11 @@ mod tests {
             try_lock: File::try_lock,
             process: Process::current(),
         };
+        // Nobody has it: it is taken again.
+        assert!(lock.stands().unwrap());
+        let file = LockFile::new(File::options().write(true).open(&path).unwrap()).unwrap();
+        *lock.file.lock().unwrap() = LockFile { is_ours: true, ..file };
+        lock.try_lock = |_| Err(TryLockError::Error(rustix::io::Errno::IO.into()));
         let guard = Guard::new(directory.path(), Box::new(lock), &std::sync::Weak::new());
         let error = guard.check().unwrap_err();
         assert!(matches!(error, Error::Io { .. }) && error.may_pass(), "{error}");
