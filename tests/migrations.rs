@@ -127,6 +127,8 @@ fn what_a_migration_refuses_is_an_error_and_no_fallback() {
     let error = load::<State>(&directory).unwrap_err();
     let Error::SchemaMismatch { why, .. } = &error else { panic!("{error}") };
     assert_eq!(why, "the migration from version 2 refused it: 3 lengths are no two halves");
+    let error = error.to_string();
+    assert!(error.contains("change the migration") && !error.contains("serde(default)"), "{error}");
 }
 
 #[test]

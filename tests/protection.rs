@@ -386,6 +386,9 @@ mod encryption {
     use crate::common::age::{IDENTITY, RECIPIENT};
     use crate::common::skipping;
 
+    /// Another identity. It protects nothing, either.
+    const OTHER_IDENTITY: &str = "AGE-SECRET-KEY-14EZG4JRVF68YMMRY2U5HPRH5RPE6U7WXMLUYALMNXCYCJJRLPRJS2WX5PN";
+
     fn secret() -> Protection {
         Protection::new().decrypt_with(IDENTITY).unwrap()
     }
@@ -435,6 +438,29 @@ mod encryption {
         assert_eq!(load(&path, secret()).unwrap(), Some(1));
         let error = load(&path, Protection::new()).unwrap_err();
         assert!(error.to_string().contains("is encrypted"), "{error}");
+    }
+
+    #[test]
+    fn a_change_of_identities_encrypts_for_the_new_one_alone() {
+        let (parent, path) = nowhere();
+        let new = || Protection::new().decrypt_with(OTHER_IDENTITY).unwrap();
+        saved(&path, &secret(), 1);
+        assert!(matches!(load(&path, new()), Err(Error::Encrypted { .. })));
+        let both = new().accept_identity(IDENTITY).unwrap();
+        assert_eq!(load(&path, both.clone()).unwrap(), Some(1));
+        saved(&path, &both, 1);
+        assert_eq!(load(&path, new()).unwrap(), Some(2));
+        assert!(matches!(load(&path, secret()), Err(Error::Encrypted { .. })));
+        // The same, from a file.
+        let file = parent.path().join("old");
+        fs::write(&file, IDENTITY).unwrap();
+        fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        saved(&path, &new().accept_identity_file(&file).unwrap(), 1);
+        assert!(matches!(load(&path, secret()), Err(Error::Encrypted { .. })));
+        // What it saves for another recipient it could not load.
+        let other = Protection::new().encrypt_to(RECIPIENT).unwrap().accept_identity(OTHER_IDENTITY).unwrap();
+        let error = Pipeline::builder(parent.path().join("p")).protection(other).open();
+        assert!(error.unwrap_err().to_string().contains("decrypt_with"));
     }
 
     #[test]

@@ -383,3 +383,138 @@ fn a_renamed_array_is_not_loaded_into_other_blocks() {
         }
     });
 }
+
+/// Two arrays, which the processes split in two ways, or the same in another version.
+macro_rules! two_arrays {
+    ($(#[$of_type:meta])* $name:ident, $(#[$of_a:meta])* a, $(#[$of_b:meta])* b) => {
+        $(#[$of_type])*
+        struct $name {
+            $(#[$of_a])*
+            a: Sharded<f64>,
+            $(#[$of_b])*
+            b: Sharded<f64>,
+        }
+
+        impl $name {
+            fn new(group: &Threads) -> $name {
+                let columns = [1, group.size() as u64];
+                let a = fill(Sharded::rows([4, 6], group).unwrap(), |number| number as f64);
+                let b = fill(Sharded::blocks([4, 6], columns, group).unwrap(), |number| -(number as f64));
+                $name { a, b }
+            }
+        }
+    };
+}
+
+fn as_it_is(block: Sharded<f64>) -> Sharded<f64> {
+    block
+}
+
+#[test]
+fn arrays_exchanged_by_a_migration_keep_their_blocks() {
+    two_arrays!(
+        #[checkpointed(name = "Two")]
+        Old,
+        a,
+        b
+    );
+    two_arrays!(
+        #[checkpointed(name = "Two", version = 2)]
+        New,
+        #[checkpointed(was("b", with = as_it_is))]
+        a,
+        #[checkpointed(was("a", with = as_it_is))]
+        b
+    );
+    let parent = tempfile::tempdir().unwrap();
+    let path = &parent.path().join("run.ckpt");
+    on_all(3, |group| {
+        let mut checkpoints = Checkpointer::<Old>::builder(path).open_group(&group).unwrap();
+        checkpoints.save(&Old::new(&group)).unwrap();
+    });
+    for size in [3, 2] {
+        on_all(size, |group| {
+            let mut checkpoints = Checkpointer::<New>::builder(path).open_group(&group).unwrap();
+            let error = checkpoints.load_or_else(|| New::new(&group)).map(drop).unwrap_err();
+            assert!(error.to_string().contains("under other names"), "{size}: {error}");
+            assert!(error.to_string().contains("with 3 processes"), "{size}: {error}");
+        });
+    }
+    // One process has the whole of both.
+    on_all(1, |group| {
+        let mut checkpoints = Checkpointer::<New>::builder(path).open_group(&group).unwrap();
+        let found = checkpoints.load_or_else(|| New::new(&group)).unwrap();
+        assert_eq!((found.a.data()[5], found.b.data()[5]), (-5.0, 5.0));
+    });
+}
+
+#[test]
+fn another_size_loads_a_state_without_a_removed_array() {
+    two_arrays!(
+        #[checkpointed(name = "Two")]
+        Old,
+        a,
+        b
+    );
+    #[checkpointed(name = "Two")]
+    struct New {
+        a: Sharded<f64>,
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let path = &parent.path().join("run.ckpt");
+    on_all(3, |group| {
+        let mut checkpoints = Checkpointer::<Old>::builder(path).open_group(&group).unwrap();
+        checkpoints.save(&Old::new(&group)).unwrap();
+    });
+    on_all(2, |group| {
+        let mut checkpoints = Checkpointer::<New>::builder(path).open_group(&group).unwrap();
+        let made = || New { a: Sharded::rows([4, 6], &group).unwrap() };
+        let found = checkpoints.load_or_else(made).unwrap();
+        assert!(found.a == Old::new(&group).a);
+    });
+}
+
+#[test]
+fn another_size_is_told_what_to_do_with_a_renamed_array() {
+    two_arrays!(
+        #[checkpointed(name = "Two")]
+        Old,
+        a,
+        b
+    );
+    #[checkpointed(name = "Two")]
+    struct Renamed {
+        a: Sharded<f64>,
+        #[serde(alias = "b")]
+        c: Sharded<f64>,
+    }
+    #[checkpointed(name = "Two", version = 2)]
+    struct Moved {
+        a: Sharded<f64>,
+        #[checkpointed(was("b", with = sum))]
+        sum: Shared<f64>,
+    }
+    fn sum(block: Sharded<f64>) -> Shared<f64> {
+        Shared(block.data().iter().sum())
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let path = &parent.path().join("run.ckpt");
+    on_all(3, |group| {
+        let mut checkpoints = Checkpointer::<Old>::builder(path).open_group(&group).unwrap();
+        checkpoints.save(&Old::new(&group)).unwrap();
+    });
+    let check = |error: Error| {
+        let error = error.to_string();
+        assert!(error.contains("`b` of shape [4, 6]") && error.contains("once with 3 processes"), "{error}");
+        assert!(!error.contains("load_into"), "{error}");
+    };
+    on_all(2, |group| {
+        let Old { a, b: c } = Old::new(&group);
+        let mut checkpoints = Checkpointer::<Renamed>::builder(path).open_group(&group).unwrap();
+        check(checkpoints.load_or_else(|| Renamed { a, c }).map(drop).unwrap_err());
+        drop(checkpoints);
+        let Old { a, .. } = Old::new(&group);
+        let mut checkpoints = Checkpointer::<Moved>::builder(path).open_group(&group).unwrap();
+        check(checkpoints.load_or_else(|| Moved { a, sum: Shared(0.0) }).map(drop).unwrap_err());
+    });
+}

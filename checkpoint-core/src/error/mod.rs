@@ -15,7 +15,7 @@ use crate::evolution::Difference;
 pub use output::OutputFault;
 pub(crate) use sorting::{once_more, once_more_if};
 use words::config_list;
-use words::{Available, Differences, List, numbers, remake_help, version_help, way_past};
+use words::{Available, Differences, List, numbers, remake_help, version_help, way_out_of, way_past};
 
 /// Writes a message, and makes text from other programs in it harmless. Each message goes through
 /// this.
@@ -67,7 +67,7 @@ pub enum Error {
         "{}",
         shown!(
             "no space left to {operation} {}: {source}; earlier checkpoints are untouched: free some space, or keep fewer \
-            generations, and save again",
+            generations, and try again",
             path.display()
         )
     )]
@@ -498,10 +498,10 @@ pub enum Error {
         "{}",
         shown!(
             "{} was saved from a different `{name}`, which cannot be loaded as this one: {why}\nthey differ in:{}\nload it \
-            with the program that wrote it, or change the type so that it takes this (`#[serde(default)]` for a new field, \
-            `#[serde(alias = \"…\")]` for a new name)",
+            with the program that wrote it, or {}",
             path.display(),
-            Differences { listed: differences, has_more: *has_more }
+            Differences { listed: differences, has_more: *has_more },
+            way_out_of(why)
         )
     )]
     #[non_exhaustive]

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Error;
 use crate::base::text::listed;
 use crate::container::ConfigDifference;
-use crate::evolution::Difference;
+use crate::evolution::{Difference, is_of_migration};
 
 /// The advice for a name that is taken.
 pub(super) fn way_past(operation: &str) -> &'static str {
@@ -17,6 +17,14 @@ pub(super) fn way_past(operation: &str) -> &'static str {
         }
         _ => "choose a path where there is nothing, or move away what is there",
     }
+}
+
+/// The advice for a state of another schema, by the reason that it cannot be loaded.
+pub(super) fn way_out_of(why: &str) -> &'static str {
+    if is_of_migration(why) {
+        return "change the migration so that it takes this";
+    }
+    "change the type so that it takes this (`#[serde(default)]` for a new field, `#[serde(alias = \"…\")]` for a new name)"
 }
 
 /// The advice for an output of a step that cannot be used.

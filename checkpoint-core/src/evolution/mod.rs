@@ -21,4 +21,4 @@ pub(crate) use compare::{
 pub use compare::{Difference, DifferenceKind};
 pub use migrated::Migrated;
 pub(crate) use program::{Key, Migration, Program, Told};
-pub(crate) use resolve::{Conversion, decode_by_schema, is_value};
+pub(crate) use resolve::{Conversion, decode_by_schema, is_of_migration, is_value};

@@ -17,7 +17,7 @@ use crate::base::text::listed;
 use crate::codec::bytes::{put_list, put_reference};
 use crate::container::{Container, STATE};
 use crate::error::Error;
-use crate::evolution::Program;
+use crate::evolution::{Difference, DifferenceKind, Program};
 use crate::run::embedded;
 use crate::run::reader::{self, Decoded};
 use crate::state::Checkpoint;
@@ -178,7 +178,14 @@ pub(crate) fn load<T: Checkpoint>(load: Load<'_, T>, into: Option<&mut T>) -> Re
             );
             return Err(Error::Sharding { path: path.to_owned(), why });
         }
-        targets_of_all(path, layout, &blocks)?
+        let known = |array: &TableArray| blocks.contains_key(&array.path);
+        let dropped = match layout.arrays.iter().all(known) {
+            true => BTreeSet::new(),
+            false => {
+                dropped(&reader::check_state(base.file.path(), program, base.file.manifest())?.differences)
+            }
+        };
+        targets_of_all(path, (layout, from), (&blocks, into.is_some()), &dropped)?
     } else {
         targets_of_changed(layout, rank, &blocks)
     };
@@ -215,9 +222,9 @@ pub(crate) fn load<T: Checkpoint>(load: Load<'_, T>, into: Option<&mut T>) -> Re
         }
         decoded
     };
-    if !is_resized {
-        check_wanted(path, layout, &blocks, || blocks_of(path, program, &*decoded.state))?;
-    }
+    check_wanted((path, from), layout, (&blocks, &decoded.differences), || {
+        blocks_of(path, program, &*decoded.state)
+    })?;
     if let Some(on_resize) = on_resize.filter(|_| is_resized) {
         let old =
             Old { path, size: from, program, open: RefCell::new(open), state: std::marker::PhantomData };
@@ -249,13 +256,31 @@ fn blocks_of<T: Checkpoint>(
     Ok(survey.sharded.into_iter().map(|value| (value.path.clone(), value)).collect())
 }
 
-/// The blocks that a group of another size wants of all arrays.
+/// The fields of a checkpoint that the program does not have, as paths in the table. None where a
+/// migration may make something else of them: only a part of their elements would be there.
+fn dropped(differences: &[Difference]) -> BTreeSet<String> {
+    if differences.iter().any(|difference| difference.kind == DifferenceKind::Migrated) {
+        return BTreeSet::new();
+    }
+    let extra = differences.iter().filter(|difference| difference.kind == DifferenceKind::Extra);
+    extra.map(|difference| difference.path.replace('.', "/")).collect()
+}
+
+/// The blocks that a group of another size wants of all arrays, without those that are dropped.
+/// `given` has the blocks of the state to load into, and whether there is one.
 fn targets_of_all<'t>(
     path: &Path,
-    layout: &'t Layout,
-    blocks: &BTreeMap<String, ShardedValue>,
+    (layout, from): (&'t Layout, usize),
+    (blocks, is_given): (&BTreeMap<String, ShardedValue>, bool),
+    dropped: &BTreeSet<String>,
 ) -> Result<BTreeMap<&'t str, Target<'t>>, Error> {
-    let mut unknown = Vec::new();
+    let is_dropped = |path: &str| {
+        let inside = |field: &String| {
+            path.strip_prefix(&**field).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        dropped.iter().any(inside)
+    };
+    let (mut absent, mut unknown) = (Vec::new(), Vec::new());
     let mut targets = BTreeMap::new();
     for array in &layout.arrays {
         match blocks.get(&array.path) {
@@ -267,18 +292,29 @@ fn targets_of_all<'t>(
                 "`{}` has the shape {:?} in the checkpoint, and {:?} in the state",
                 array.path, array.shape, block.shape
             )),
-            None => unknown.push(format!("`{}` of shape {:?} is not in the state", array.path, array.shape)),
+            None if is_dropped(&array.path) => {}
+            None => absent.push(format!("`{}` of shape {:?}", array.path, array.shape)),
         }
     }
-    if unknown.is_empty() {
+    let named = |arrays: &[String]| listed(&arrays.iter().map(String::as_str).collect::<Vec<_>>());
+    let why = if !absent.is_empty() && is_given {
+        format!(
+            "another number of processes saved it, and the state to load into has no arrays of these names, so nothing \
+             says which blocks this process wants: {}; if they have another name or place in the type by now, or a \
+             migration takes them, load it once with {from} processes and save; otherwise give the state such arrays, \
+             made for this group",
+            named(&absent)
+        )
+    } else if !absent.is_empty() || !unknown.is_empty() {
+        absent.iter_mut().for_each(|array| array.push_str(" is not in the state"));
+        format!(
+            "another number of processes saved it, and the state to load into must say which blocks this one wants: load \
+             with `load_into`, into a state whose sharded arrays are made for this group: {}",
+            named(&[absent, unknown].concat())
+        )
+    } else {
         return Ok(targets);
-    }
-    let unknown: Vec<&str> = unknown.iter().map(String::as_str).collect();
-    let why = format!(
-        "another number of processes saved it, and the state to load into must say which blocks this one wants: load \
-         with `load_into`, into a state whose sharded arrays are made for this group: {}",
-        listed(&unknown)
-    );
+    };
     Err(Error::Sharding { path: path.to_owned(), why })
 }
 
@@ -306,17 +342,17 @@ fn targets_of_changed<'t>(
     targets
 }
 
-/// Checks that each wanted block which the table does not know by its path is the one that was
-/// loaded: under another name, an array is loaded as it was saved.
+/// Checks that each wanted block is the one that was loaded: where the type of the state has
+/// changed, the program may have read an array under another name, with the blocks of that.
 fn check_wanted(
-    path: &Path,
+    (path, from): (&Path, usize),
     layout: &Layout,
-    wanted: &BTreeMap<String, ShardedValue>,
+    (wanted, differences): (&BTreeMap<String, ShardedValue>, &[Difference]),
     loaded: impl FnOnce() -> Result<BTreeMap<String, ShardedValue>, Error>,
 ) -> Result<(), Error> {
     let known: BTreeSet<&str> = layout.arrays.iter().map(|array| &*array.path).collect();
-    let mut unknown = wanted.values().filter(|wanted| !known.contains(&*wanted.path)).peekable();
-    if unknown.peek().is_none() {
+    let has_changed = differences.iter().any(|difference| !difference.is_name_alone());
+    if !has_changed && wanted.keys().all(|path| known.contains(&**path)) {
         return Ok(());
     }
     let loaded = loaded()?;
@@ -326,13 +362,14 @@ fn check_wanted(
             loaded.shape == wanted.shape && !is_same
         })
     };
-    let other: Vec<&str> = unknown.filter(is_other).map(|wanted| &*wanted.path).collect();
+    let other: Vec<&str> = wanted.values().filter(is_other).map(|wanted| &*wanted.path).collect();
     if other.is_empty() {
         return Ok(());
     }
     let why = format!(
         "the checkpoint has these arrays under other names, and then each process can only load the block that it \
-         saved: {}; load them into the blocks of the checkpoint and save, before they are split otherwise",
+         saved: {}; load them with {from} processes into the blocks of the checkpoint and save, before they are split \
+         otherwise",
         listed(&other)
     );
     Err(Error::Sharding { path: path.to_owned(), why })

@@ -249,6 +249,12 @@ fn fill_with_one(from: &Path, to: &Path, generation: u64, copied: &mut Copied) -
             disk.sync_directory(&to).map_err(|source| Error::writing("sync", &to, source))
         })?;
         disk.sync_directory(&to_ranks).map_err(|source| Error::writing("sync", &to_ranks, source))?;
+        // The table goes before its parts: some of these may have been gone.
+        let source = open(from);
+        if !source.has(generation) && !source.files_rewound()?.contains_key(&generation) {
+            let (path, available) = (from.to_owned(), source.generations()?);
+            return Err(Error::NoSuchGeneration { path, generation, available });
+        }
     }
     disk.sync_directory(to).map_err(|source| Error::writing("sync", to, source))?;
     Ok(vec![generation])
@@ -469,18 +475,37 @@ fn remove_rewound(
     let newest = listed.last().copied();
     for generation in extra {
         if newest.is_some_and(|newest| generation > newest) || aside.contains_key(&generation) {
-            let path = target.location(generation);
-            let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-            fs::remove_file(&path).map_err(|source| Error::writing("remove", &path, source))?;
-            copied.files -= 1;
-            copied.bytes -= bytes;
+            remove_one(target, generation, copied)?;
         }
     }
     Ok(())
 }
 
-/// Copies the parts of a group's checkpoints. Returns the generations whose tables are there: the
-/// newest has all of its parts.
+/// Removes the tables of these generations from the copy of a group, and then their parts.
+fn remove_retired(target: &Directory, gone: &BTreeSet<u64>, copied: &mut Copied) -> Result<(), Error> {
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let mut remove = |place: &Directory| {
+        gone.iter().filter(|gone| place.has(**gone)).try_for_each(|gone| remove_one(place, *gone, copied))
+    };
+    remove(target)?;
+    each(&target.path().join(RANKS), |entry, _| remove(&Directory::new(entry, Arc::new(RealDisk::default()))))
+}
+
+/// Removes a generation from a copy.
+fn remove_one(target: &Directory, generation: u64, copied: &mut Copied) -> Result<(), Error> {
+    let path = target.location(generation);
+    let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+    fs::remove_file(&path).map_err(|source| Error::writing("remove", &path, source))?;
+    copied.files -= 1;
+    copied.bytes -= bytes;
+    Ok(())
+}
+
+/// Copies the parts of a group's checkpoints. Returns the generations whose tables are there: each
+/// has all of its parts, as far as the source had them. An older one whose parts retention removed
+/// meanwhile is left out.
 fn copy_parts(
     source: &Directory,
     target: &Directory,
@@ -493,9 +518,9 @@ fn copy_parts(
     if !to.is_dir() {
         create(&to)?;
     }
-    let has_table = |generation| source.has(generation);
     for _ in 0..MOST_LISTINGS {
-        let mut has_all = true;
+        // Those that some process has no part of, and whose tables are gone.
+        let mut lacking = BTreeSet::new();
         each(&from, |entry, name| {
             if rank_of(name).is_none() || !entry.is_dir() {
                 return Ok(());
@@ -514,11 +539,14 @@ fn copy_parts(
                 copy_small(&entry.join(name::ACCEPTED), &accepted)?;
             }
             // A process of another group has no part. Otherwise the table goes before its parts.
-            has_all &= generations.last().is_none_or(|newest| parts.contains(newest) || has_table(*newest));
+            let lacks = |table: &&u64| !parts.contains(*table) && !source.has(**table);
+            lacking.extend(generations.iter().filter(lacks));
             disk.sync_directory(&to).map_err(|source| Error::writing("sync", &to, source))
         })?;
-        if has_all {
+        if generations.last().is_none_or(|newest| !lacking.contains(newest)) {
+            remove_retired(target, &lacking, work.copied)?;
             disk.sync_directory(&to).map_err(|source| Error::writing("sync", &to, source))?;
+            generations.retain(|generation| !lacking.contains(generation));
             return Ok(generations);
         }
         // The newest table is of a generation whose parts are gone: there is a newer one.

@@ -147,7 +147,7 @@ fn import_to(
         return Err(taken());
     }
     let is_new = !home.exists();
-    let mut claim = home.claim(&Claiming { durable: true, ..Claiming::default() })?;
+    let mut claim = home.claim(&Claiming { durable: true, is_tool: true, ..Claiming::default() })?;
     if !claim.home().generations()?.is_empty() {
         return Err(taken());
     }

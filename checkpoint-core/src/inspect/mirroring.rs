@@ -82,7 +82,7 @@ pub fn mirror(
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
     let home = Arc::new(Directory::new(&path, Arc::clone(&disk)));
     let near = Near { home, disk: Arc::clone(&disk), guard: None };
-    let far = mirror.by_hand(Claiming::default(), protection, &disk)?;
+    let far = mirror.by_hand(Claiming { is_tool: true, ..Claiming::default() }, protection, &disk)?;
     let (mut reached, standing) = far.reach(&near, true)?;
     let timing: Arc<dyn Timing> = Arc::new(Timer(Instant::now()));
     let mut updated = Updated::default();

@@ -116,7 +116,7 @@ fn prune_subject(subject: &Subject<'_>, retention: Option<Retention>, trial: boo
         });
     };
     let authenticated = protection.tag_key().is_some();
-    let claiming = Claiming { durable: true, authenticated, ..Claiming::default() };
+    let claiming = Claiming { durable: true, is_tool: true, authenticated, ..Claiming::default() };
     let mut claim = if trial { None } else { Some(home.claim(&claiming)?) };
     let Overview { generations, set_aside, .. } = if trial { seen } else { overview_of(subject)? };
     let Conditions { of: condition, verified } = conditions(subject, &generations, retention.last.get())?;

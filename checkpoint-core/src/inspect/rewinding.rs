@@ -189,5 +189,10 @@ fn disk() -> Arc<dyn Disk> {
 }
 
 fn claiming(protection: &Protection) -> Claiming {
-    Claiming { durable: true, authenticated: protection.tag_key().is_some(), ..Claiming::default() }
+    Claiming {
+        durable: true,
+        is_tool: true,
+        authenticated: protection.tag_key().is_some(),
+        ..Claiming::default()
+    }
 }

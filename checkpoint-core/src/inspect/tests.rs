@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Condition, Kind, Retention, Verdict, branch, copy, copy_to, newest, newest_in, overview, overview_in,
-    prune, prune_in, rewind, verify_directory, verify_in,
+    Condition, Kind, Retention, Verdict, branch, copy, copy_to, mirror, newest, newest_in, overview,
+    overview_in, prune, prune_in, rewind, verify_directory, verify_in,
 };
 use crate::base::heard::warnings;
 use crate::error::Error;
@@ -20,7 +20,7 @@ use crate::state::{self, Types};
 use crate::store::faults::FaultyDisk;
 use crate::store::scripted::{Request, Scripted};
 use crate::store::{Directory, Home};
-use crate::{Checkpoint, Checkpointer, Protection};
+use crate::{Checkpoint, Checkpointer, Mirror, Protection};
 
 /// A directory with the generations 1 to 5.
 fn saved() -> tempfile::TempDir {
@@ -247,4 +247,34 @@ fn is_no_table<T: Checkpoint + Clone + Default + Debug + PartialEq>() {
 fn a_state_with_the_name_of_a_table_is_a_state_like_others() {
     is_no_table::<Group>();
     is_no_table::<Scopes>();
+}
+
+#[test]
+fn a_copy_to_a_mirror_by_hand_ends_by_the_way_out_of_a_rewind() {
+    let parent = tempfile::tempdir().unwrap();
+    let (path, far) = (parent.path().join("run.ckpt"), parent.path().join("far.ckpt"));
+    let protection = Protection::new();
+    let builder = || Checkpointer::<u64>::builder(&path).keep_last(9);
+    let mut checkpoints = builder().open().unwrap();
+    (1..=3).for_each(|state| checkpoints.save(&state).map(drop).unwrap());
+    drop(checkpoints);
+    mirror(&path, &Mirror::to(&far), &protection, false).unwrap();
+    let refused = rewind(&path, &protection, 1).unwrap_err().to_string();
+    assert!(refused.contains("remove the files here with `.sent-` and `.mirrored-`"), "{refused}");
+    for entry in std::fs::read_dir(&path).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        if [".sent-", ".mirrored-"].iter().any(|kind| name.contains(kind)) {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    assert_eq!(rewind(&path, &protection, 1).unwrap().set_aside, [2, 3]);
+    // Against the advice, it is opened with that again: nothing of either is given up.
+    let opened = builder().mirror(Mirror::to(&far)).open().map(drop);
+    assert!(matches!(opened, Err(Error::MirrorApart { .. })), "{opened:?}");
+    let mut checkpoints = builder().open().unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(1));
+    checkpoints.save(&10).unwrap();
+    drop(checkpoints);
+    let mirrored = mirror(&path, &Mirror::to(&far), &protection, false);
+    assert!(matches!(mirrored, Err(Error::MirrorApart { .. })), "{mirrored:?}");
 }

@@ -99,7 +99,7 @@ fn transfer(from: &dyn Home, to: &dyn Home, take_over: bool) -> Result<Copied, E
                   and that program stops with an error; confirm that with --take-over, or choose another place",
         });
     }
-    let claiming = Claiming { durable: true, ..Claiming::default() };
+    let claiming = Claiming { durable: true, is_tool: true, ..Claiming::default() };
     let mut claim = to.claim(&claiming)?;
     let mut members = Vec::new();
     for rank in from.members()? {

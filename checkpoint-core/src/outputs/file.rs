@@ -307,7 +307,7 @@ impl OpenFile {
         }
         if found > length {
             if keeps_cut {
-                self.keep(length, found)?;
+                self.keep(length, found).map_err(for_what_is_cut)?;
             }
             if !self.separate(state, length)? {
                 self.set_length(length)?;
@@ -472,6 +472,16 @@ impl OpenFile {
             return Err(self.fault(state.length, OutputFault::Longer { length }));
         }
         Ok(())
+    }
+}
+
+/// The error of what a load keeps: a full disk is no failure of a save here.
+fn for_what_is_cut(error: Error) -> Error {
+    match error {
+        Error::NoSpace { path, source, .. } => {
+            Error::NoSpace { operation: "keep the bytes that the load cuts off, in", path, source }
+        }
+        error => error,
     }
 }
 

@@ -21,7 +21,9 @@ use crate::run::options::{Options, reading_options, stopping_options, writing_op
 use crate::seal::Protection;
 use crate::state::Checkpoint;
 use crate::stop::{self, SharedStop};
-use crate::store::{Claiming, Directory, Disk, Guard, Home as _, Place, RealDisk, WithinGuard, name};
+use crate::store::{
+    Claiming, Directory, Disk, Guard, Home as _, Place, RealDisk, WithinGuard, name, warn_of_strangers,
+};
 
 /// The settings of a [`Pipeline`] that is about to be opened. They hold for everything that it
 /// keeps: the outputs, the steps' own checkpoints, the hashes of input files.
@@ -149,6 +151,7 @@ impl PipelineBuilder {
             true => Guard::take_shared(options.access, &path, &waiting)?,
             false => Guard::take(&*disk, &path, &waiting)?,
         };
+        warn_of_strangers(&path, &waiting);
         let wait = options.wait;
         let options = Options { wait: Duration::ZERO, ..options };
         let within = Arc::downgrade(&guard);
@@ -249,5 +252,31 @@ impl Workshop {
     /// The protection for such a place. Its tags are valid in no other place.
     pub(super) fn protection(&self, place: &str) -> Protection {
         self.options.protection.of_place(place)
+    }
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::Key;
+    use crate::base::heard::warnings;
+
+    #[test]
+    fn a_pipeline_tells_who_else_may_write_to_its_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p");
+        drop(Pipeline::open(&path).unwrap());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o707)).unwrap();
+        let told = |protection: Protection| {
+            warnings(|| drop(Pipeline::builder(&path).protection(protection).open().unwrap()))
+        };
+        let [warning] = &told(Protection::new())[..] else { panic!("one warning") };
+        assert!(warning.starts_with("everybody can add checkpoints to"), "{warning}");
+        let key = Protection::new().authenticate(Key::from_bytes([7; 32]));
+        assert!(told(key).is_empty());
     }
 }

@@ -136,14 +136,18 @@ pub(crate) fn refuse_mirrored_after(
 /// Refuses to go back in a directory with a mirror: the next start would take the newer generations
 /// from there.
 pub(crate) fn refuse_mirrored(path: &Path, has_mirror: bool) -> Result<(), Error> {
-    if has_mirror || names(path)?.iter().any(|name| name::is_of_mirror(name)) {
-        return Err(Error::InvalidSetting {
-            setting: format!("going back in {}", path.display()),
-            why: "its mirror has the newer generations, and the next start would take them from there: make a branch, \
-                  with `branch_from` or `ckpt branch`, and go on in that",
-        });
-    }
-    Ok(())
+    let why = if has_mirror {
+        "its mirror has the newer generations, and the next start would take them from there: make a branch, with \
+         `branch_from` or `ckpt branch`, and go on in that"
+    } else if names(path)?.iter().any(|name| name::is_of_mirror(name)) {
+        "a mirror has the newer generations, and a start with it would take them from there: make a branch, with \
+         `branch_from` or `ckpt branch`, and go on in that; or, if that is no mirror of this directory any more, as \
+         where `ckpt mirror` made one copy by hand, remove the files here with `.sent-` and `.mirrored-` in their \
+         names, and never open it with that again"
+    } else {
+        return Ok(());
+    };
+    Err(Error::InvalidSetting { setting: format!("going back in {}", path.display()), why })
 }
 
 /// The names in a directory; none in another place, which has no mirror.

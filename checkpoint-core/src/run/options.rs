@@ -214,6 +214,7 @@ macro_rules! writing_options {
         }
 
         /// Sets the time to wait for another program that has the directory open; zero by default.
+        /// For a tool, such as `ckpt prune`, it is at least 30 seconds.
         ///
         /// Meanwhile the log names that program. So a job that is started again may begin before
         /// its predecessor has ended. A signal on which the program is to stop, or the end of its

@@ -45,9 +45,7 @@ impl Protection {
     /// # Errors
     /// [`Error::InvalidKey`] where it is no such identity.
     pub fn decrypt_with(mut self, identity: &str) -> Result<Protection, Error> {
-        let parsed = identity.trim().parse::<x25519::Identity>();
-        // The text itself stays out of the message: it is a secret.
-        let parsed = parsed.map_err(|why| invalid("the text", "identity, as `AGE-SECRET-KEY-1…`", why))?;
+        let parsed = parsed(identity)?;
         let encryption = self.keys_of_encryption();
         encryption.recipients.push(parsed.to_public());
         encryption.identities.push(parsed);
@@ -61,16 +59,42 @@ impl Protection {
     /// # Errors
     /// [`Error::InvalidKey`] where the file cannot be read, other users may read it, or it has no
     /// identity; later, where it is in the directory.
-    pub fn decrypt_with_file(mut self, path: impl AsRef<Path>) -> Result<Protection, Error> {
-        let path = path.as_ref();
+    pub fn decrypt_with_file(self, path: impl AsRef<Path>) -> Result<Protection, Error> {
+        self.identities_of(path.as_ref(), Protection::decrypt_with)
+    }
+
+    /// Decrypts with this identity too, and does not encrypt for it, such as the old one after a
+    /// change of keys. Needs the feature `encryption`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] where it is no such identity.
+    pub fn accept_identity(mut self, identity: &str) -> Result<Protection, Error> {
+        let parsed = parsed(identity)?;
+        self.keys_of_encryption().accepted.push(parsed);
+        Ok(self)
+    }
+
+    /// Like [`accept_identity`](Protection::accept_identity), with the identities in a file, as
+    /// [`decrypt_with_file`](Protection::decrypt_with_file) takes it.
+    ///
+    /// # Errors
+    /// As [`decrypt_with_file`](Protection::decrypt_with_file).
+    pub fn accept_identity_file(self, path: impl AsRef<Path>) -> Result<Protection, Error> {
+        self.identities_of(path.as_ref(), Protection::accept_identity)
+    }
+
+    /// Adds the identities in a file.
+    fn identities_of(
+        mut self,
+        path: &Path,
+        add: impl Fn(Protection, &str) -> Result<Protection, Error>,
+    ) -> Result<Protection, Error> {
         let refuse = |why: String| Error::InvalidKey { origin: path.display().to_string(), why };
         let (text, file) = secret::read(path)?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let mut found = false;
         for line in lines {
-            self = self
-                .decrypt_with(line)
-                .map_err(|_| refuse("it holds a line that is no identity".to_owned()))?;
+            self = add(self, line).map_err(|_| refuse("it holds a line that is no identity".to_owned()))?;
             found = true;
         }
         self.keys_of_encryption().files.push(file);
@@ -80,6 +104,12 @@ impl Protection {
     fn keys_of_encryption(&mut self) -> &mut Keys {
         Arc::make_mut(&mut self.encryption.get_or_insert_default().0)
     }
+}
+
+/// The identity of a text, which stays out of the message: it is a secret.
+fn parsed(identity: &str) -> Result<x25519::Identity, Error> {
+    let parsed = identity.trim().parse::<x25519::Identity>();
+    parsed.map_err(|why| invalid("the text", "identity, as `AGE-SECRET-KEY-1…`", why))
 }
 
 fn invalid(origin: &str, what: &str, why: &str) -> Error {
@@ -93,7 +123,10 @@ pub(super) struct Encryption(Arc<Keys>);
 #[derive(Clone, Default)]
 struct Keys {
     recipients: Vec<x25519::Recipient>,
+    /// Each is a recipient too.
     identities: Vec<x25519::Identity>,
+    /// Others, for which nothing is encrypted.
+    accepted: Vec<x25519::Identity>,
     /// The files of the identities, as far as they are known.
     files: Vec<PathBuf>,
 }
@@ -112,15 +145,15 @@ impl Encryption {
         &self.0.files
     }
 
-    /// True if there is an identity. Each identity is also a recipient, so it can decrypt what is
-    /// saved.
+    /// True if it can decrypt what is saved.
     pub(super) fn can_open(&self) -> bool {
         !self.0.identities.is_empty()
     }
 
     /// Finds the key of a file. Decrypts nothing else yet.
     pub(super) fn open(&self, source: Box<dyn Source>) -> Result<Box<dyn Source>, Refusal> {
-        if self.0.identities.is_empty() {
+        let Keys { identities, accepted, .. } = &*self.0;
+        if identities.is_empty() && accepted.is_empty() {
             return Err(Refusal::Encrypted("only a recipient was given, to save with".to_owned()));
         }
         let damaged = |why: String| Refusal::Damaged { part: "encryption".to_owned(), why };
@@ -134,7 +167,8 @@ impl Encryption {
             age::DecryptError::Io(error) if !is_damage(&error) => Refusal::Unreadable(error),
             other => damaged(other.to_string()),
         })?;
-        let identities = self.0.identities.iter().map(|identity| identity as &dyn age::Identity);
+        let identities = identities.iter().chain(accepted);
+        let identities = identities.map(|identity| identity as &dyn age::Identity);
         let mut reader = decryptor.decrypt(identities).map_err(|error| match error {
             age::DecryptError::NoMatchingKeys => {
                 Refusal::Encrypted("it was encrypted for another recipient".to_owned())

@@ -174,6 +174,8 @@ pub struct Claiming {
     pub wait: std::time::Duration,
     /// What ends that wait early.
     pub until: Option<Until>,
+    /// True for a tool, which has the claim for a short time: a program waits for it.
+    pub is_tool: bool,
     /// True to accept a file system without locks.
     pub without_lock: bool,
     /// True if checkpoints of other users are no danger: a key authenticates their author.

@@ -32,7 +32,7 @@ pub(crate) use local::disk::Identity;
 pub use local::{Access, CopyWay};
 pub(crate) use local::{
     Directory, Disk, Growing, Opening, RealDisk, RewoundFile, check_file_size, copy_generation, holder,
-    must_be_regular, no_follow_no_wait, no_wait, open_regular,
+    must_be_regular, no_follow_no_wait, no_wait, open_regular, warn_of_strangers,
 };
 pub(crate) use name::{
     ACCEPTED, RANKS, generation as generation_of, is_temporary, of_rank, rank as rank_of,

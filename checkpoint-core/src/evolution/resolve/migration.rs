@@ -50,6 +50,14 @@ type Convert = dyn Fn(Value<'_, '_>) -> Result<Converted, Failure> + Send + Sync
 #[derive(Clone)]
 pub(crate) struct Conversion(Arc<Convert>);
 
+/// The begin of what a migration is said to refuse.
+const MIGRATION: &str = "the migration from version";
+
+/// True for the sentence of a failure that a migration itself is the reason of.
+pub(crate) fn is_of_migration(why: &str) -> bool {
+    why.contains(MIGRATION)
+}
+
 impl Conversion {
     /// Makes a conversion. `forms` are those in which a `New` is read.
     pub(crate) fn new<Old: DeserializeOwned, New: Serialize>(
@@ -60,14 +68,12 @@ impl Conversion {
         let known = OnceLock::new();
         Conversion(Arc::new(move |value| {
             let forms = known.get_or_init(forms);
-            let new = migration(Old::deserialize(value)?).map_err(|why| {
-                Failure::custom(format!("the migration from version {from} refused it: {why}"))
-            })?;
+            let new = migration(Old::deserialize(value)?)
+                .map_err(|why| Failure::custom(format!("{MIGRATION} {from} refused it: {why}")))?;
             let mut converted =
                 Converted { bytes: Vec::new(), arrays: Copied::default(), room: forms.room() };
-            codec::encode(&new, forms, &mut converted.bytes, &mut converted.arrays).map_err(|why| {
-                Failure::custom(format!("the result of the migration from version {from}: {why}"))
-            })?;
+            codec::encode(&new, forms, &mut converted.bytes, &mut converted.arrays)
+                .map_err(|why| Failure::custom(format!("the result of {MIGRATION} {from}: {why}")))?;
             Ok(converted)
         }))
     }

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use typed_arena::Arena;
 
 use self::cursor::Cursor;
-pub(crate) use self::migration::{Conversion, Identity, Plan};
+pub(crate) use self::migration::{Conversion, Identity, Plan, is_of_migration};
 use self::other::Other;
 use self::value::Value;
 use crate::arrays::ArraySource;

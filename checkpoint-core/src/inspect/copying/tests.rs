@@ -155,11 +155,17 @@ fn a_copy_has_the_note_of_the_last_rewind_alone() {
 /// Saves these states in a group of two, and returns what each member loads at the start.
 #[cfg(feature = "group")]
 fn run_group(path: &Path, states: std::ops::RangeInclusive<u64>) -> Vec<Option<u64>> {
+    run_group_and_keep(path, 9, states)
+}
+
+/// Does that, and keeps so many of the newest.
+#[cfg(feature = "group")]
+fn run_group_and_keep(path: &Path, keep: usize, states: std::ops::RangeInclusive<u64>) -> Vec<Option<u64>> {
     std::thread::scope(|scope| {
         let members = crate::group::Threads::new(2).into_iter().map(|member| {
             let states = states.clone();
             scope.spawn(move || {
-                let builder = Checkpointer::<u64>::builder(path).keep_last(9);
+                let builder = Checkpointer::<u64>::builder(path).keep_last(keep);
                 let mut group = builder.open_group(member).unwrap();
                 let loaded = group.load().unwrap();
                 states.for_each(|state| group.save(&state).map(drop).unwrap());
@@ -186,6 +192,29 @@ fn a_copy_of_a_group_goes_on_where_a_rewind_comes() {
         let loaded = run_group(&to, 1..=0);
         assert_eq!(loaded, [Some(2), Some(2)], "{place}");
     }
+}
+
+#[cfg(feature = "group")]
+#[test]
+fn all_generations_in_the_copy_of_a_group_have_their_parts() {
+    let mut places = 0;
+    for place in 0..40 {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, to) = (parent.path().join("run.ckpt"), parent.path().join("copy"));
+        run_group_and_keep(&path, 4, 1..=4);
+        let more = || drop(run_group_and_keep(&path, 4, 5..=6));
+        let Some(copied) = copy_while(&path, &to, place, more) else { break };
+        let copied = copied.unwrap_or_else(|error| panic!("{place}: {error}"));
+        let tables = there(&to);
+        assert!(tables.last() >= Some(&4), "{place}: {tables:?}");
+        for rank in ["000000", "000001"] {
+            let parts = there(&to.join(RANKS).join(rank));
+            assert!(tables.iter().all(|table| parts.contains(table)), "{place}: {tables:?} {parts:?}");
+        }
+        assert_eq!(copied.generations, tables, "{place}");
+        places += 1;
+    }
+    assert!((8..40).contains(&places), "{places}");
 }
 
 #[test]

@@ -86,7 +86,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
-    use crate::{Appended, Checkpointer};
+    use std::sync::Arc;
+
+    use crate::store::faults::{ENOSPC, Fault, FaultyDisk};
+    use crate::{Appended, Checkpointer, Error};
 
     fn open(directory: &Path) -> Checkpointer<Appended> {
         Checkpointer::builder(directory.join("run.ckpt")).warnings_to_stderr(false).open().unwrap()
@@ -196,6 +199,29 @@ mod tests {
         assert_eq!(fs::read_to_string(directory.path().join("backup")).unwrap(), "one\n");
         // It is another file than the checkpoint knows, so what was cut is kept.
         assert_eq!(fs::read_to_string(directory.path().join("out.csv.cut-at-4")).unwrap(), "two\n");
+    }
+
+    #[test]
+    fn a_load_says_that_what_it_cuts_has_no_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, disk) = (directory.path().join("out.csv"), FaultyDisk::default());
+        add(directory.path(), "one\n");
+        let load = |place: Option<usize>| {
+            fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"two\n").unwrap();
+            let builder = Checkpointer::<Appended>::builder(directory.path().join("run.ckpt"));
+            let builder = builder.warnings_to_stderr(false).keep_cut_outputs(true);
+            let mut run = builder.disk(Arc::new(disk.clone())).open().unwrap();
+            disk.plan(place.map(|place| (place, Fault::Error(ENOSPC))));
+            run.load().map(drop)
+        };
+        load(None).unwrap();
+        let place = disk.asked().iter().position(|asked| asked.contains(".cut-at-4")).unwrap();
+        let error = load(Some(place)).unwrap_err();
+        assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("keep the bytes that the load cuts off, in"), "{text}");
+        assert!(!text.contains("save again"), "{text}");
+        assert_eq!(content(directory.path()), "one\ntwo\n");
     }
 
     #[test]

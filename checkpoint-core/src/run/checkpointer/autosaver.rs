@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -105,6 +106,8 @@ impl<T: Checkpoint + Send + Sync + 'static> Locked for RwLock<T> {
 pub struct Autosaver<L: Locked> {
     state: Arc<L>,
     shared: Arc<Shared>,
+    /// The directory, for messages.
+    path: PathBuf,
     warnings: Warnings,
     /// The process that has the thread.
     process: Process,
@@ -207,7 +210,7 @@ impl<L: Locked> Autosaver<L> {
         let thread = std::thread::Builder::new().name("checkpoint-autosaver".to_owned()).spawn(work);
         let thread = thread.map_err(|source| Error::io("start a thread to save in", &path, source))?;
         let worker = Some(Worker { goes_on, thread });
-        Ok(Autosaver { state, shared, warnings, process: Process::current(), worker })
+        Ok(Autosaver { state, shared, path, warnings, process: Process::current(), worker })
     }
 
     /// Returns the reason to stop, if there is one, as [`Checkpointer::should_stop`] does: it looks
@@ -229,7 +232,7 @@ impl<L: Locked> Autosaver<L> {
     /// The first error of a save since the last call.
     pub fn check(&self) -> Result<Option<Saved>, Error> {
         if self.process.id() != std::process::id() {
-            return Err(gone());
+            return Err(self.gone());
         }
         let mut status = self.shared.status();
         match status.error.take() {
@@ -249,7 +252,7 @@ impl<L: Locked> Autosaver<L> {
     pub fn finish(mut self) -> Result<Finished, Error> {
         let _warnings = self.warnings.clone();
         let _warnings = _warnings.enter();
-        let Some(mut checkpoints) = self.end()? else { return Err(gone()) };
+        let Some(mut checkpoints) = self.end()? else { return Err(ended()) };
         // The thread may not have heard of a reason to stop that the program was told.
         let stop = self.shared.status().stop.clone();
         if let Some(reason) = stop {
@@ -265,18 +268,21 @@ impl<L: Locked> Autosaver<L> {
         if !self.process.is_current() {
             // A forked process does not have the thread, and would wait for it forever.
             std::mem::forget((goes_on, thread));
-            return Err(gone());
+            return Err(self.gone());
         }
         drop(goes_on);
         Ok(thread.join().ok())
     }
+
+    /// The error of a forked process, which does not have the thread.
+    fn gone(&self) -> Error {
+        Error::OtherProcess { path: self.path.clone(), process: self.process.id() }
+    }
 }
 
-fn gone() -> Error {
-    Error::Panicked {
-        name: "the autosaver".to_owned(),
-        message: "its thread is not in this process".to_owned(),
-    }
+/// The error of a thread that is no more.
+fn ended() -> Error {
+    Error::Panicked { name: "the autosaver".to_owned(), message: "its thread has ended".to_owned() }
 }
 
 impl<L: Locked> Drop for Autosaver<L> {

@@ -2,6 +2,7 @@
 //! them, and threads of ours wake their tasks.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -81,7 +82,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         T: Send + 'static,
     {
         let ending = Arc::new(Mutex::new(Ending::default()));
-        let warnings = self.warnings().clone();
+        let (path, warnings) = (self.path().to_owned(), self.warnings().clone());
         // The thread takes them from there, and if it cannot start, this function does.
         let work = Arc::new(Mutex::new(Some((self, state))));
         let (ending_there, work_there) = (Arc::clone(&ending), Arc::clone(&work));
@@ -104,7 +105,7 @@ impl<T: Checkpoint> Checkpointer<T> {
             .spawn(move || finish(&ending_there, &work_there))
             .inspect_err(|_| finish(&ending, &work))
             .ok();
-        Finishing { ending, thread, process: Process::current(), warnings }
+        Finishing { ending, thread, path, process: Process::current(), warnings }
     }
 }
 
@@ -157,6 +158,8 @@ pub struct Finishing {
     ending: Arc<Mutex<Ending>>,
     /// `None` once it has ended, or where it could not start.
     thread: Option<JoinHandle<()>>,
+    /// The directory, for messages.
+    path: PathBuf,
     process: Process,
     /// The destinations of the warnings of the run.
     warnings: Warnings,
@@ -179,10 +182,8 @@ impl Future for Finishing {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if !self.process.is_current() {
             // A forked process does not have the thread, and would wait for it forever.
-            return Poll::Ready(Err(Error::Panicked {
-                name: "the last save".to_owned(),
-                message: "its thread is not in this process".to_owned(),
-            }));
+            let (path, process) = (self.path.clone(), self.process.id());
+            return Poll::Ready(Err(Error::OtherProcess { path, process }));
         }
         // The code of the runtime runs outside of the lock.
         let task = context.waker().clone();

@@ -895,6 +895,24 @@ fn a_mirror_that_cannot_be_written_stops_no_program() {
 }
 
 #[test]
+fn a_mirror_that_can_only_be_read_gives_what_it_has_more() {
+    let bench = bench();
+    bench.older_than_its_mirror();
+    let far = Flaky::at(&bench.far);
+    far.set_read_only(true);
+    let mut checkpoints = bench.builder(Mirror::in_home(far.clone())).open().unwrap();
+    assert_eq!(bench.warned("goes on from it"), 1);
+    assert_eq!(checkpoints.load().unwrap(), Some(9));
+    assert_eq!(checkpoints.save(&10).unwrap().generation, 10);
+    let error = checkpoints.wait_for_mirror(LONG).unwrap_err();
+    assert!(error.to_string().contains("read-only"), "{error}");
+    assert_eq!(bench.warned("gets no copies for now"), 1);
+    assert_eq!(far.claims(), 0);
+    far.set_read_only(false);
+    assert_eq!(checkpoints.wait_for_mirror(LONG).unwrap(), Some(10));
+}
+
+#[test]
 fn a_listing_that_fails_once_skips_no_comparison() {
     let mut failed = 0;
     for number in 1.. {

@@ -92,9 +92,19 @@ impl Worker {
 
     /// The first contact. The run can go on from a mirror that is ahead.
     fn first(&mut self) -> Result<Start, Error> {
-        let (mirror, standing) = self.far.reach(&self.near, true)?;
-        let home = Arc::clone(mirror.home());
-        (self.mirror, self.is_compared) = (Some(mirror), true);
+        let (home, standing) = match self.far.reach(&self.near, true) {
+            Ok((mirror, standing)) => {
+                let home = Arc::clone(mirror.home());
+                (self.mirror, self.is_compared) = (Some(mirror), true);
+                (home, standing)
+            }
+            // It gets no copies for now. What it has more can be read all the same.
+            Err(error) if cannot_be_written(&error) => match self.far.more_to_read(&self.near)? {
+                Some(ahead) => (Arc::clone(&self.far.home), ahead),
+                None => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
         let used = home.generations()?.into_iter().chain(home.set_aside()?);
         let used = used.filter(|number| *number <= GREATEST).max();
         Ok(Start { home, standing, used })
@@ -295,6 +305,11 @@ impl Worker {
         let source = std::io::Error::from(std::io::ErrorKind::NotConnected);
         Error::io("open the mirror", self.far.home.path(), source)
     }
+}
+
+/// True for the error of a place that may be read all the same.
+fn cannot_be_written(error: &Error) -> bool {
+    matches!(error, Error::NotWritable { .. } | Error::NoSpace { .. })
 }
 
 /// What the user is told of a failure, with its reason.

@@ -63,16 +63,7 @@ impl DirectoryClaim {
         let guard = Guard::take(&*directory.disk, &directory.path, claiming)?;
         let directory = directory.guarded(&guard);
         let Directory { path, disk, .. } = &directory;
-        // With a key, files of other users are refused.
-        if !claiming.authenticated
-            && let Some(who) = strangers(path, claiming.with_group)
-        {
-            warn(format!(
-                "{who} can add checkpoints to {}, or change existing ones: take that permission away \
-                 (`chmod go-w`), or authenticate yours with `Protection::authenticate`",
-                path.display()
-            ));
-        }
+        warn_of_strangers(path, claiming);
         let names = disk.list(path).map_err(|source| Error::io("list", path, source))?;
         // A killed process left these. No other program writes here: the lock is ours.
         for name in names.iter().filter(|name| name::is_temporary(name)) {
@@ -294,6 +285,19 @@ fn remove_unless_held(disk: &dyn Disk, path: &Path) {
             tracing::debug!(path = %path.display(), "a temporary file is in use and stays");
         }
         _ => remove_temporary(disk, path),
+    }
+}
+
+/// Tells of other users who may write to a directory. With a key, their files are refused.
+pub(crate) fn warn_of_strangers(path: &Path, claiming: &Claiming) {
+    if !claiming.authenticated
+        && let Some(who) = strangers(path, claiming.with_group)
+    {
+        warn(format!(
+            "{who} can add checkpoints to {}, or change existing ones: take that permission away \
+             (`chmod go-w`), or authenticate yours with `Protection::authenticate`",
+            path.display()
+        ));
     }
 }
 

@@ -285,18 +285,6 @@ impl DirectoryLock {
         }
     }
 
-    /// Takes the lock of the lock file again, where its server may have taken it away. Returns true
-    /// if no other program had it meanwhile.
-    fn taken_again(&self, current: &mut LockFile) -> io::Result<bool> {
-        let found = LockFile::new(open(&self.path.join(name::LOCK), &mut OpenOptions::new())?)?;
-        if !is_same_file(&current.metadata, &found.metadata) {
-            return Ok(false);
-        }
-        // The former one is closed before: that could end the new lock.
-        *current = LockFile { is_ours: current.is_ours, ..found };
-        Ok(self.lock_again(&current.file)? && current.taken_by(&self.holder)?.is_none())
-    }
-
     /// The same, by the lock file alone.
     fn made_again(&self, current: &mut LockFile) -> io::Result<bool> {
         let mut options = OpenOptions::new();
@@ -334,6 +322,18 @@ impl DirectoryLock {
         tracing::debug!(path = %self.path.display(), "the lock file was gone, and is made again");
         *current = file;
         Ok(true)
+    }
+
+    /// Takes the lock of the lock file again, where its server may have taken it away. Returns true
+    /// if no other program had it meanwhile.
+    fn taken_again(&self, current: &mut LockFile) -> io::Result<bool> {
+        let found = LockFile::new(open(&self.path.join(name::LOCK), &mut OpenOptions::new())?)?;
+        if !is_same_file(&current.metadata, &found.metadata) {
+            return Ok(false);
+        }
+        // The former one is closed before: that could end the new lock.
+        *current = LockFile { is_ours: current.is_ours, ..found };
+        Ok(self.lock_again(&current.file)? && current.taken_by(&self.holder)?.is_none())
     }
 
     /// True where the lock file may not be opened, and no program can have it: there is none, or it

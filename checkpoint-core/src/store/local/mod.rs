@@ -35,6 +35,7 @@ use crate::base::warnings::warn;
 use crate::container::Source;
 use crate::error::Error;
 use claim::DirectoryClaim;
+pub(crate) use claim::warn_of_strangers;
 pub use copy::CopyWay;
 pub(crate) use copy::copy_generation;
 pub(crate) use disk::{Disk, Growing, Opening};

@@ -23,13 +23,17 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
 /// The number of attempts to create a directory that other programs remove.
 const ATTEMPTS_TO_CREATE: u32 = 100;
 
+/// The least time to wait for a tool, such as one that removes old generations.
+const FOR_TOOLS: Duration = Duration::from_secs(30);
+
 /// The longest pause between two attempts of a caller that waits.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 impl Guard {
     /// Creates a directory where it is absent, and takes its lock.
     pub(crate) fn take(disk: &dyn Disk, path: &Path, claiming: &Claiming) -> Result<Arc<Guard>, Error> {
-        Guard::take_as(&Holder::current(), disk, path, claiming)
+        let us = Holder { is_tool: claiming.is_tool, ..Holder::current() };
+        Guard::take_as(&us, disk, path, claiming)
     }
 
     /// The same, together with other programs that take the lock so. A file system without locks is
@@ -65,7 +69,7 @@ impl Guard {
 
 /// Takes the lock of a directory. Waits for it as the claim says.
 fn lock(disk: &dyn Disk, path: &Path, us: &Holder, claiming: &Claiming) -> Result<Box<dyn Lock>, Error> {
-    let (wait, without_lock) = (claiming.wait, claiming.without_lock);
+    let without_lock = claiming.without_lock;
     let us = us.text();
     let begun = Instant::now();
     let mut pause = BETWEEN_ATTEMPTS;
@@ -88,6 +92,8 @@ fn lock(disk: &dyn Disk, path: &Path, us: &Holder, claiming: &Claiming) -> Resul
         };
         if attempt >= ATTEMPTS {
             let waited = begun.elapsed();
+            // A tool ends soon, and the program must not fail because one ran at its start.
+            let wait = if is_tool(&holder) { claiming.wait.max(FOR_TOOLS) } else { claiming.wait };
             if waited >= wait {
                 return Err(Error::InUse { path: path.to_owned(), holder: describe_holder(&holder, path) });
             }
@@ -114,6 +120,9 @@ struct Holder {
     /// True if it shares the lock with other programs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     shares: bool,
+    /// True for a tool, which ends soon.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_tool: bool,
     /// A random number. Two containers may have the same process number and host.
     #[serde(default)]
     taken: u64,
@@ -123,7 +132,7 @@ impl Holder {
     /// This process.
     fn current() -> Holder {
         let taken = RandomState::new().build_hasher().finish();
-        Holder { process: std::process::id(), host: host::name(), shares: false, taken }
+        Holder { process: std::process::id(), host: host::name(), shares: false, is_tool: false, taken }
     }
 
     /// The text of the lock file.
@@ -152,6 +161,11 @@ pub(super) fn shares(holder: &str) -> bool {
     serde_json::from_str::<Holder>(holder).is_ok_and(|holder| holder.shares)
 }
 
+/// True if the text in a lock file is that of a tool that still runs.
+fn is_tool(holder: &str) -> bool {
+    serde_json::from_str::<Holder>(holder).is_ok_and(|holder| holder.is_tool && !holder.has_ended())
+}
+
 /// True for the text that a program of this library leaves in a lock file.
 pub(super) fn is_holder(text: &str) -> bool {
     serde_json::from_str::<Holder>(text).is_ok()
@@ -161,7 +175,8 @@ pub(super) fn is_holder(text: &str) -> bool {
 /// program has ended, another one must have the lock now. Unknown text is returned as it is.
 pub(super) fn describe_holder(holder: &str, directory: &Path) -> String {
     let Ok(holder) = serde_json::from_str::<Holder>(holder) else { return holder.trim().to_owned() };
-    let name = format!("process {} on {}", holder.process, holder.host);
+    let what = if holder.is_tool { "the tool of process" } else { "process" };
+    let name = format!("{what} {} on {}", holder.process, holder.host);
     match holder.has_ended() {
         true => format!(
             "{name}, which has ended: a process that it forked still runs and has the lock (`fuser {}` names it)",
@@ -250,6 +265,35 @@ mod tests {
     #[test]
     fn no_two_holders_have_the_same_text() {
         assert_ne!(Holder::current().text(), Holder::current().text());
+    }
+
+    #[test]
+    fn a_program_waits_for_a_tool_that_has_its_directory() {
+        use std::sync::mpsc;
+
+        use crate::{Checkpointer, inspect};
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run.ckpt");
+        let of_tool = Claiming { is_tool: true, ..Claiming::default() };
+        let tool = Guard::take(&RealDisk::default(), &path, &of_tool).unwrap();
+        let holder = inspect::overview(&path, &crate::Protection::new()).unwrap().holder.unwrap();
+        assert!(holder.starts_with("the tool of process"), "{holder}");
+        std::thread::scope(|scope| {
+            let (tell, told) = mpsc::channel();
+            let program = scope.spawn(|| {
+                let builder = Checkpointer::<u64>::builder(&path);
+                builder.on_warning(move |warning| drop(tell.send(warning.to_string()))).open()
+            });
+            // Without a wait, no warning comes.
+            let warning = told.recv();
+            drop(tool);
+            program.join().unwrap().unwrap().save(&7).unwrap();
+            assert!(warning.unwrap().contains("waiting, at most 30s, for the tool of process"));
+        });
+        let program = Guard::take(&RealDisk::default(), &path, &Claiming::default()).unwrap();
+        assert!(matches!(Checkpointer::<u64>::open(&path), Err(Error::InUse { .. })));
+        drop(program);
     }
 
     #[test]

@@ -63,6 +63,18 @@ impl Far {
         Ok((mirror, standing))
     }
 
+    /// Compares the two levels without a claim, of a mirror that can only be read. `None` where
+    /// it has nothing more of the run, or all that there is of it.
+    ///
+    /// # Errors
+    /// As [`reach`](Far::reach).
+    pub(crate) fn more_to_read(&self, near: &Near) -> Result<Option<Standing>, Error> {
+        let records = Records::new(Arc::clone(&near.disk), near.home.path(), self.home.path());
+        let compared = compare(&*near.home, &*self.home, &records, &self.protection)?;
+        let standing = self.accepted(near, compared, true)?.standing;
+        Ok(Some(standing).filter(|standing| matches!(standing, Standing::Ahead { near: Some(_) })))
+    }
+
     /// Refuses a directory in the other one, by whatever links.
     fn check_is_apart(&self, near: &Near) -> Result<(), Error> {
         if !self.is_directory {

@@ -123,7 +123,7 @@ fn a_halt_stands_where_the_end_returns_an_earlier_error() {
     let path = directory.path().join("run.ckpt");
     let state = Arc::new(Mutex::new(1_u64));
     let saver = Autosaver::start(builder::<u64>(&path, 1).open().unwrap(), Arc::clone(&state)).unwrap();
-    saver.shared.status().error = Some(gone());
+    saver.shared.status().error = Some(ended());
     request_halt(&path, "enough").unwrap();
     until(|| saver.should_stop());
     assert!(saver.finish().is_err() && path.join("halt").exists());
