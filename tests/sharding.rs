@@ -420,7 +420,7 @@ fn arrays_exchanged_by_a_migration_keep_their_blocks() {
     );
     two_arrays!(
         #[checkpointed(name = "Two", version = 2)]
-        New,
+        Exchanged,
         #[checkpointed(was("b", with = as_it_is))]
         a,
         #[checkpointed(was("a", with = as_it_is))]
@@ -434,16 +434,16 @@ fn arrays_exchanged_by_a_migration_keep_their_blocks() {
     });
     for size in [3, 2] {
         on_all(size, |group| {
-            let mut checkpoints = Checkpointer::<New>::builder(path).open_group(&group).unwrap();
-            let error = checkpoints.load_or_else(|| New::new(&group)).map(drop).unwrap_err();
+            let mut checkpoints = Checkpointer::<Exchanged>::builder(path).open_group(&group).unwrap();
+            let error = checkpoints.load_or_else(|| Exchanged::new(&group)).map(drop).unwrap_err();
             assert!(error.to_string().contains("under other names"), "{size}: {error}");
             assert!(error.to_string().contains("with 3 processes"), "{size}: {error}");
         });
     }
     // One process has the whole of both.
     on_all(1, |group| {
-        let mut checkpoints = Checkpointer::<New>::builder(path).open_group(&group).unwrap();
-        let found = checkpoints.load_or_else(|| New::new(&group)).unwrap();
+        let mut checkpoints = Checkpointer::<Exchanged>::builder(path).open_group(&group).unwrap();
+        let found = checkpoints.load_or_else(|| Exchanged::new(&group)).unwrap();
         assert_eq!((found.a.data()[5], found.b.data()[5]), (-5.0, 5.0));
     });
 }
@@ -494,6 +494,7 @@ fn another_size_is_told_what_to_do_with_a_renamed_array() {
         #[checkpointed(was("b", with = sum))]
         sum: Shared<f64>,
     }
+    #[allow(clippy::needless_pass_by_value, reason = "a migration takes the older value")]
     fn sum(block: Sharded<f64>) -> Shared<f64> {
         Shared(block.data().iter().sum())
     }
