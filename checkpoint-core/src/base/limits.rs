@@ -130,7 +130,7 @@ pub(crate) const VALUE_DEPTH_IN_JSON: u32 = 127;
 /// Options inside each other in JSON, which has no text for them.
 pub(crate) const OPTION_DEPTH_IN_JSON: u32 = 2 * VALUE_DEPTH_IN_JSON;
 /// Texts of JSON inside each other. Each is written twice, and doubles the marks in those inside.
-pub(crate) const JSON_IN_JSON: u32 = 8;
+pub(crate) const JSON_IN_JSON: u32 = 12;
 
 // Inspection.
 

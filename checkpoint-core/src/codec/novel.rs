@@ -30,6 +30,8 @@ pub(crate) struct Noted {
     described: Forms,
     /// Those in parts of unknown form.
     parts: Forms,
+    /// The types of the fields that describe their values.
+    roots: Forms,
     /// True if it depends on the order of the values which of those in fields are here.
     is_partial: bool,
 }
@@ -74,6 +76,8 @@ struct Seen {
     known: Noted,
     /// Those of the last state.
     last: Noted,
+    /// True once it was told that there are too many.
+    is_told: bool,
 }
 
 impl Met {
@@ -93,31 +97,32 @@ impl Met {
 
     /// True if the last state had a form that none before it had which was read back.
     pub(super) fn has_new(&self) -> bool {
-        let Seen { known, last } = &*self.forms();
+        let Seen { known, last, .. } = &*self.forms();
         // A type whose keys are always new is not read back for ever.
         known.each().into_iter().zip(last.each()).any(|(known, last)| looks(known) && !last.is_subset(known))
     }
 
     /// True if the last state had the forms of this one in its fields that describe their values.
     /// Two values of one encoding may differ in these alone. A part of unknown form may come back
-    /// in another one: an array in the order of its elements.
+    /// in another one: an array in the order of its elements. A state that was borrowed for its
+    /// save has fields of other types: their forms do not compare.
     pub(super) fn has_same(&self, saved: &Noted) -> bool {
         let last = &self.forms().last;
-        let is_known = !saved.is_partial && !last.is_partial;
-        !is_known || (saved.sets == last.sets && saved.described == last.described)
+        let compare = saved.roots == last.roots && !saved.is_partial && !last.is_partial;
+        !compare || (saved.sets == last.sets && saved.described == last.described)
     }
 
-    /// Takes the forms of a state for known: it was read back. Returns true if from now on some
-    /// new forms are not looked for any more: there are too many.
+    /// Takes the forms of a state for known: it was read back. Returns true, once, if some new
+    /// forms are not looked for any more: there are too many.
     pub(super) fn accept(&self, noted: Noted) -> bool {
-        let known = &mut self.forms().known;
+        let Seen { known, is_told, .. } = &mut *self.forms();
         let mut is_full = false;
         for (known, noted) in known.each_mut().into_iter().zip([noted.sets, noted.described, noted.parts]) {
             let looked = looks(known);
             known.extend(noted);
             is_full |= looked && !looks(known);
         }
-        is_full
+        is_full && !std::mem::replace(is_told, true)
     }
 }
 
@@ -241,6 +246,11 @@ impl Place {
     /// those of two versions of one crate do.
     pub(crate) fn of_field<T: ?Sized>(form: &str) -> Place {
         let ty = IsHashed::default().hash_one(typeid::of::<T>());
+        lasting::look(&NOTED, |noted| {
+            if let Some(noted) = noted {
+                noted.roots.insert(ty);
+            }
+        });
         Place { is_described: true, ..Place::ROOT.under(form.as_bytes()).with(ty) }
     }
 

@@ -39,8 +39,8 @@ const MOST_BYTES: u64 = 64 << 20;
 
 /// The fault of a value that came back as another one, whose encoding is the same.
 const ONE_ENCODING: &str = "a value in a field with `self_describing` or `json` came back as one of another type, which is \
-     encoded in the same way: as another variant of an `untagged` enum, a map for a struct, or a text for a variant; put the \
-     variant that is to be read first, or give the enum a `tag`";
+     encoded in the same way: as another variant of an `untagged` enum, such as `Known(Fast)` for a text `fast`, a map for a \
+     struct, or a text for a variant; put the variant that is to be read first, give the enum a `tag`, or make no such value";
 
 /// The words of serde for a value of another type than the one to read.
 const MISMATCHES: [&str; 2] = ["invalid type: ", "did not match any variant"];
@@ -109,8 +109,8 @@ impl Net {
         if forms.accept(saved) && self.setting == ReadBack::Auto {
             warn(format!(
                 "the fields of `{name}` with `self_describing` or `json`, or its parts of unknown form, have had {NOVEL_FORMS} \
-                 different sets of keys, or as many other forms: from now on, a save to {} with another one is not read back \
-                 before it counts; keep keys that are data out of such fields, or set `ReadBack::Always`",
+                 different sets of keys, or as many other forms: from now on, a save to {} with another one of these is not \
+                 read back before it counts; keep keys that are data out of such fields, or set `ReadBack::Always`",
                 path.display()
             ));
         }

@@ -18,7 +18,7 @@
 //!
 //! A value that JSON would lose is refused when it is saved: NaN and the infinities, `Some(None)`
 //! and `Some(())`, keys of maps that are no text, number or truth value, and values that are more
-//! than 127 deep inside each other. So are fields with `json` more than 8 deep inside each other:
+//! than 127 deep inside each other. So are fields with `json` more than 12 deep inside each other:
 //! each one doubles the marks in the texts inside it.
 //!
 //! Any package of a program can switch on the feature `arbitrary_precision` of `serde_json` for all

@@ -176,9 +176,9 @@ fn json_that_is_too_deep_inside_of_json_is_refused() {
     let list =
         |depth: usize| (1..depth).fold(Node { next: None }, |next, _| Node { next: Some(Box::new(next)) });
     // The whole field is the first text.
-    stays(&list(7));
-    refused(list(8), "more than 8 deep inside each other");
-    refused(list(14), "more than 8 deep inside each other");
+    stays(&list(11));
+    refused(list(12), "more than 12 deep inside each other");
+    refused(list(14), "more than 12 deep inside each other");
 }
 
 /// A text that cannot be written.
