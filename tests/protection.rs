@@ -461,6 +461,10 @@ mod encryption {
         let other = Protection::new().encrypt_to(RECIPIENT).unwrap().accept_identity(OTHER_IDENTITY).unwrap();
         let error = Pipeline::builder(parent.path().join("p")).protection(other).open();
         assert!(error.unwrap_err().to_string().contains("decrypt_with"));
+        // For nobody.
+        let alone = Protection::new().accept_identity(IDENTITY).unwrap();
+        let error = Checkpointer::<Field>::builder(&path).protection(alone).open().unwrap_err();
+        assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
     }
 
     #[test]

@@ -133,10 +133,10 @@ struct Frame {
     /// The outputs in `kept` and in `done`.
     #[serde(skip)]
     outputs: Vec<Counted>,
-    /// The variables that a restart loaded on its way to a scope inside, encoded again: a map may
-    /// have another order than in `kept`, and an output another path.
+    /// The variables that it gave first on the way back to a scope inside. They may differ from
+    /// `kept`: a map has another order, or an output another path.
     #[serde(skip)]
-    loaded: Option<Vec<u8>>,
+    given: Option<Vec<u8>>,
     /// The work that it does once at this moment; empty outside of such work.
     #[serde(skip)]
     doing: String,
@@ -203,7 +203,7 @@ impl Frame {
             work: None,
             lengths: BTreeMap::new(),
             outputs: Vec::new(),
-            loaded: None,
+            given: None,
             doing: String::new(),
             told: BTreeSet::new(),
             calls: Calls::Kept,
@@ -324,11 +324,9 @@ impl Scopes {
         let kept = expected.and_then(|expected| expected.kept.clone());
         let restored = kept.map(|kept| self.decode(name, &kept)).transpose()?;
         let frame = if is_restored {
-            let on_the_way = restored.as_ref().filter(|_| self.restored.len() > 1);
-            let loaded = on_the_way.map(|variables| self.encode_again(variables)).transpose()?;
             self.saves += 1;
             let (entered_at, newest_at) = (self.saves - 1, self.saves);
-            Frame { entered_at, newest_at, loaded, ..self.restored.remove(0) }
+            Frame { entered_at, newest_at, ..self.restored.remove(0) }
         } else {
             let call = self.stack.calls.entry(name.to_owned()).or_default();
             *call = call.saturating_add(1);
@@ -568,27 +566,25 @@ impl Scopes {
         Error::ScopeStopped { name: self.active(), exit_code }
     }
 
-    /// Encodes loaded variables, to know them again.
-    fn encode_again<T: Checkpoint>(&mut self, variables: &T) -> Result<Vec<u8>, Error> {
-        let _warnings = self.checkpoints.warnings().enter();
-        let of_run = Arc::clone(self.checkpoints.outputs());
-        let program = Arc::clone(&self.known::<T>()?.program);
-        let mut bytes = Vec::new();
-        outputs::saving_part(&of_run, || embedded::encode(variables, &program, &mut bytes)).0?;
-        Ok(bytes)
-    }
-
-    /// True on the way back if variables are those that the restart loaded.
+    /// True if variables are those that the active scope gave first on the way back: it is still
+    /// before the call that the restart has to come back to.
     fn is_unchanged<T: Checkpoint>(&mut self, variables: &T) -> Result<bool, Error> {
+        if !has_variables::<T>() {
+            return Ok(true);
+        }
         let _warnings = self.checkpoints.warnings().enter();
         let path = self.checkpoints.path().to_owned();
         let of_run = Arc::clone(self.checkpoints.outputs());
         let program = Arc::clone(&self.known::<T>()?.program);
-        let Some(loaded) = &self.frame()?.loaded else { return Ok(!has_variables::<T>()) };
-        let container = embedded::open(&path, loaded)?;
-        let (is_equal, _) =
-            outputs::saving_part(&of_run, || embedded::is_equal(variables, &program, &container));
-        Ok(is_equal)
+        let frame = self.frame()?;
+        if let Some(given) = &frame.given {
+            let given = embedded::open(&path, given)?;
+            return Ok(outputs::saving_part(&of_run, || embedded::is_equal(variables, &program, &given)).0);
+        }
+        let mut bytes = Vec::new();
+        outputs::saving_part(&of_run, || embedded::encode(variables, &program, &mut bytes)).0?;
+        frame.given = Some(bytes);
+        Ok(true)
     }
 
     /// True, once for each scope, on the way back to a scope inside of it. A program that does not
@@ -665,7 +661,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// A restart gives back the variables that were kept before the interrupted call. Keep them as
     /// they are on the way back to that call: count a turn after it, not before. Until the program
     /// has come back to the call, these variables and the results of work [done once](Scope::once)
-    /// stay, and this changes nothing.
+    /// stay, and this changes nothing: other variables than those that the scope gave first are an
+    /// error.
     ///
     /// What the program does between this call and the next one is done again. So write to an
     /// [output](crate::Appended) behind the call, or in the function whose scope counts it.
@@ -673,20 +670,23 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// A scope without variables (`()`) keeps nothing: it could not tell its calls apart.
     ///
     /// # Errors
-    /// [`Error::Encode`].
+    /// [`Error::Encode`]; [`Error::OtherScope`] if the program did not come back to the call.
     pub fn keep(&mut self, variables: &T) -> Result<(), Error> {
         self.leave_forgotten();
         let is_coming_back = !self.scopes.restored.is_empty();
-        // Behind a stop, these may count the half of some work: those before its call stay. On the
-        // way back, those that were loaded are the ones that belong to the scopes inside.
-        if self.scopes.is_cut_short || is_coming_back {
+        if has_variables::<T>() && self.scopes.is_cut_short {
+            // These may count the half of some work: those before its call stay.
+            self.scopes.frame()?.calls = Calls::Kept;
+        } else if has_variables::<T>() && is_coming_back {
+            // Those that were loaded are the ones that belong to the scopes inside.
+            if !self.scopes.is_unchanged(variables)? {
+                self.scopes.check_restored()?;
+            }
             let frame = self.scopes.frame()?;
-            if has_variables::<T>() {
-                frame.calls = Calls::Kept;
-            }
-            if is_coming_back {
-                frame.told.clear();
-            }
+            frame.told.clear();
+            frame.calls = Calls::Kept;
+        }
+        if self.scopes.is_cut_short || is_coming_back {
             return Ok(());
         }
         if !has_variables::<T>() {
@@ -728,7 +728,7 @@ impl<T: Checkpoint> Scope<'_, T> {
     ///
     /// # Errors
     /// Those of [`Checkpointer::save`]; [`Error::OtherScope`] if a restart did not come back to all
-    /// scopes that were active, and the variables are not those of the last save any more.
+    /// scopes that were active, and the scope has given other variables since.
     /// [`Error::ScopeStopped`] if a function that was [told to stop](Scopes::should_stop) has
     /// returned: what was kept before its call is saved then, if the last save does not have more.
     /// Also if a function was told on the way back to a scope inside of it: the last save stands
@@ -737,9 +737,6 @@ impl<T: Checkpoint> Scope<'_, T> {
         self.leave_forgotten();
         if self.scopes.must_not_save() {
             return Err(self.scopes.stopped());
-        }
-        if !self.scopes.restored.is_empty() && !self.scopes.is_unchanged(variables)? {
-            self.scopes.check_restored()?;
         }
         self.keep(variables)?;
         let saved = self.scopes.saved(|checkpoints, stack| checkpoints.save(stack))?;
@@ -755,7 +752,7 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// After a restart the program comes back to the scope inside of which the checkpoint was
     /// saved. On the way there, this saves nothing: all that there is to save is in that
     /// checkpoint, and a reason to stop counts as saved. It is an error the second time in a scope,
-    /// if the variables are not those of that checkpoint any more.
+    /// if it has given other variables since.
     ///
     /// Once a function that was [told to stop](Scopes::should_stop) has returned, it saves at most
     /// what was kept before the call of that function.
@@ -882,6 +879,11 @@ impl<T: Checkpoint> Scope<'_, T> {
         *self.scopes.calls() = before;
         let result = result.unwrap_or_else(|panic| resume_unwind(panic))?;
         if self.scopes.is_behind_stop() {
+            return Ok(result);
+        }
+        if !self.scopes.restored.is_empty() {
+            // The last save forgot the result, and so does this run once it has come back.
+            self.scopes.frame()?.told.insert(name.to_owned());
             return Ok(result);
         }
         let mut bytes = Vec::new();

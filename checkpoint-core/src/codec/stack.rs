@@ -74,8 +74,8 @@ impl Room {
     }
 
     /// Runs `work` with enough of the stack to write so many levels of values, where no look at the
-    /// stack is possible between them. `bytes` is the size of the whole value: what is written stays
-    /// where it is.
+    /// stack is possible between them. `bytes` is the size of the whole value: what is written
+    /// stays where it is.
     pub(crate) fn to_write<R>(levels: u32, bytes: usize, work: impl FnOnce() -> R) -> R {
         let looks = levels / LEVELS_BETWEEN_LOOKS + 1;
         with(needed(bytes).saturating_mul(looks as usize).min(MOST), work)

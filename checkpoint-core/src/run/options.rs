@@ -40,6 +40,12 @@ impl Options {
     /// Checks that they are valid, before anything is created or written.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let wrong = |(setting, why)| Error::InvalidSetting { setting, why };
+        if !self.protection.can_save() {
+            return Err(wrong((
+                "a protection with `accept_identity` alone".to_owned(),
+                "a save would be encrypted for nobody: add `decrypt_with` or `encrypt_to`",
+            )));
+        }
         self.compression.check().map_err(wrong)
     }
 

@@ -833,6 +833,7 @@ fn a_save_before_each_call_is_no_error_in_a_restart() {
     // Other variables would not be saved.
     let mut scopes = open(&path);
     let mut outer = scopes.enter::<u64>("outer").unwrap();
+    outer.save(&5).unwrap();
     let error = outer.save(&6).unwrap_err();
     assert!(matches!(error, Error::OtherScope { .. }), "{error}");
 }
@@ -881,10 +882,15 @@ fn a_program_that_left_its_way_back_is_told_when_it_saves() {
     scopes.restore().unwrap();
     let mut main = scopes.enter::<u64>("main").unwrap();
     // It does not evaluate any more.
-    main.keep(&101).unwrap();
+    main.keep(&100).unwrap();
     assert_eq!(main.save_if_due(&101).unwrap(), Decision::NotDue);
-    main.keep(&102).unwrap();
-    for error in [main.save_if_due(&102).unwrap_err(), main.save(&102).unwrap_err()] {
+    let errors = [
+        main.keep(&101).unwrap_err(),
+        main.save_if_due(&101).unwrap_err(),
+        main.save(&101).unwrap_err(),
+        main.enter::<u64>("other").unwrap_err(),
+    ];
+    for error in errors {
         assert!(matches!(error, Error::OtherScope { .. }), "{error}");
     }
 }
@@ -912,4 +918,62 @@ fn an_output_is_not_cut_below_a_save_in_the_background() {
     let mut scopes = open(&path);
     let mut outer = scopes.enter::<(Appended, Vec<u64>)>("outer").unwrap();
     assert_eq!(outer.enter::<Appended>("inner").unwrap().restored().unwrap().len(), 20);
+}
+
+/// Each result is of its turn, also where the variables are kept between the work and the call.
+#[test]
+fn work_that_is_done_again_on_the_way_back_is_of_its_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let run = |until: u64| -> Option<u64> {
+        let mut scopes = open(&path);
+        let mut scope = scopes.enter::<(u64, u64)>("outer").unwrap();
+        let (mut i, mut sum) = scope.restored().unwrap_or((0, 0));
+        while i < 4 {
+            scope.keep(&(i, sum)).unwrap();
+            let x = scope.once("read", |_| Ok::<u64, Error>(10 * i)).unwrap();
+            scope.keep(&(i, sum)).unwrap();
+            let mut inner = scope.enter::<u64>("inner").unwrap();
+            let x = inner.restored().unwrap_or(x);
+            inner.save(&x).unwrap();
+            if i == until {
+                return None;
+            }
+            drop(inner);
+            sum += x;
+            i += 1;
+        }
+        Some(sum)
+    };
+    assert_eq!((run(1), run(2), run(9)), (None, None, Some(60)));
+}
+
+/// The caller passes over an error on the way back, and goes on to its next turn.
+#[test]
+fn a_call_takes_no_scope_of_the_turn_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    outer.keep(&3).unwrap();
+    let mut inner = outer.enter::<u64>("inner").unwrap();
+    inner.keep(&30).unwrap();
+    inner.enter::<u64>("deep").unwrap().save(&300).unwrap();
+    drop(inner);
+    drop(outer);
+    drop(scopes);
+
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    outer.keep(&3).unwrap();
+    // It fails before it comes to the inner scope of its own.
+    drop(outer.enter::<u64>("inner").unwrap());
+    let error = outer.keep(&4).unwrap_err();
+    assert!(matches!(error, Error::OtherScope { .. }), "{error}");
+    // The call of the same turn is the one.
+    outer.keep(&3).unwrap();
+    let mut inner = outer.enter::<u64>("inner").unwrap();
+    assert_eq!(inner.restored(), Some(30));
+    inner.keep(&30).unwrap();
+    assert_eq!(inner.enter::<u64>("deep").unwrap().restored(), Some(300));
 }

@@ -150,6 +150,10 @@ impl Encryption {
         !self.0.identities.is_empty()
     }
 
+    pub(super) fn can_save(&self) -> bool {
+        !self.0.recipients.is_empty()
+    }
+
     /// Finds the key of a file. Decrypts nothing else yet.
     pub(super) fn open(&self, source: Box<dyn Source>) -> Result<Box<dyn Source>, Refusal> {
         let Keys { identities, accepted, .. } = &*self.0;

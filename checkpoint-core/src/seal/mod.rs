@@ -197,6 +197,11 @@ impl Protection {
         self.encryption.as_ref().is_none_or(Encryption::can_open)
     }
 
+    /// True if somebody can read what it encrypts.
+    pub(crate) fn can_save(&self) -> bool {
+        self.encryption.as_ref().is_none_or(Encryption::can_save)
+    }
+
     /// True if it encrypts.
     pub(crate) fn encrypts(&self) -> bool {
         self.encryption.is_some()

@@ -21,6 +21,10 @@ impl Encryption {
         match self.0 {}
     }
 
+    pub(super) fn can_save(&self) -> bool {
+        match self.0 {}
+    }
+
     pub(super) fn open(&self, _: Box<dyn Source>) -> Result<Box<dyn Source>, Refusal> {
         match self.0 {}
     }

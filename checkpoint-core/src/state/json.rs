@@ -24,7 +24,8 @@
 //! Any package of a program can switch on the feature `arbitrary_precision` of `serde_json` for all
 //! of it. A type that reads by way of serde's buffers (`flatten`, `untagged`, `tag`) then takes no
 //! `f64` from JSON. Such a value is refused when it is [read back](crate::Builder::read_back), and
-//! one of an earlier build cannot be loaded: there, use [`self_describing`](super::self_describing).
+//! one of an earlier build cannot be loaded: there, use
+//! [`self_describing`](super::self_describing).
 
 mod exact;
 mod lossless;
