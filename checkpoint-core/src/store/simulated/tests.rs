@@ -73,13 +73,14 @@ fn every_fault_of_the_protocol_is_found() {
     for (mutant, place) in mutants::ALL {
         let scenario = scenarios::ALL.iter().find(|scenario| scenario.name == place).unwrap();
         let run = |effort| Campaign::new(scenario, Some(mutant), effort).run();
-        match run(ONE_START).and_then(|()| run(SHORT)) {
-            Err(Broken { scenario, after, state, why }) => {
+        // The thread of a mirror works beside the program, and one order of the two may hide a fault.
+        match (0..5).find_map(|_| run(ONE_START).and_then(|()| run(SHORT)).err()) {
+            Some(Broken { scenario, after, state, why }) => {
                 println!(
                     "{mutant:?}\n  scenario: {scenario}\n  after: {after}\n  state: {state}\n  broken: {why}"
                 );
             }
-            Ok(()) => missed.push(mutant),
+            None => missed.push(mutant),
         }
     }
     assert!(missed.is_empty(), "not found: {missed:?}");
