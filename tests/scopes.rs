@@ -206,7 +206,7 @@ fn a_run_that_did_not_come_back_to_its_scopes_is_not_at_its_end() {
     let mut scopes = restored(&path);
     drop(scopes.enter::<u32>("outer").unwrap());
     let error = scopes.finish().unwrap_err();
-    assert!(matches!(&error, Error::OtherScope { expected, .. } if expected == "inner"), "{error}");
+    assert!(matches!(&error, Error::OtherScope { expected, .. } if expected == "outer"), "{error}");
     // A scope with variables that it cannot read counts as not reached.
     let mut scopes = restored(&path);
     scopes.enter::<String>("outer").unwrap_err();

@@ -24,6 +24,7 @@ use crate::run::read_back::Net;
 use crate::run::{embedded, reader};
 use crate::schema::Type;
 use crate::state::{self, Checkpoint, Types};
+use crate::tree;
 
 /// Checkpoints of a program with its state spread over functions that call each other. Each
 /// function [enters](Scopes::enter) a scope of its own and gives its variables.
@@ -133,8 +134,12 @@ struct Frame {
     /// The outputs in `kept` and in `done`.
     #[serde(skip)]
     outputs: Vec<Counted>,
-    /// The variables that it gave first on the way back to a scope inside. They may differ from
-    /// `kept`: a map has another order, or an output another path.
+    /// The variables that a restart loaded on its way to a scope inside, encoded again: an output
+    /// may have another path than in `kept`.
+    #[serde(skip)]
+    loaded: Option<Vec<u8>>,
+    /// The variables that it gave first on the way back to a scope inside. They may be others: a
+    /// count of restarts.
     #[serde(skip)]
     given: Option<Vec<u8>>,
     /// The work that it does once at this moment; empty outside of such work.
@@ -143,6 +148,9 @@ struct Frame {
     /// The work of which the program got the result since the variables were kept.
     #[serde(skip)]
     told: BTreeSet<String>,
+    /// True if it got some before it kept the same variables again, on the way back.
+    #[serde(skip)]
+    was_told: bool,
     #[serde(skip)]
     calls: Calls,
     /// The turn in which the function last asked whether it must stop.
@@ -203,9 +211,11 @@ impl Frame {
             work: None,
             lengths: BTreeMap::new(),
             outputs: Vec::new(),
+            loaded: None,
             given: None,
             doing: String::new(),
             told: BTreeSet::new(),
+            was_told: false,
             calls: Calls::Kept,
             asked: 0,
             has_passed: false,
@@ -324,9 +334,17 @@ impl Scopes {
         let kept = expected.and_then(|expected| expected.kept.clone());
         let restored = kept.map(|kept| self.decode(name, &kept)).transpose()?;
         let frame = if is_restored {
+            let on_the_way = restored.as_ref().filter(|_| self.restored.len() > 1);
+            let loaded = on_the_way.map(|variables| self.known_again(variables)).transpose()?;
+            // What the scope around it gives later is to be the same.
+            if let Some(Frame { given: given @ None, loaded: Some(loaded), .. }) =
+                self.stack.frames.last_mut()
+            {
+                *given = Some(loaded.clone());
+            }
             self.saves += 1;
             let (entered_at, newest_at) = (self.saves - 1, self.saves);
-            Frame { entered_at, newest_at, ..self.restored.remove(0) }
+            Frame { entered_at, newest_at, loaded, ..self.restored.remove(0) }
         } else {
             let call = self.stack.calls.entry(name.to_owned()).or_default();
             *call = call.saturating_add(1);
@@ -566,25 +584,49 @@ impl Scopes {
         Error::ScopeStopped { name: self.active(), exit_code }
     }
 
-    /// True if variables are those that the active scope gave first on the way back: it is still
-    /// before the call that the restart has to come back to.
-    fn is_unchanged<T: Checkpoint>(&mut self, variables: &T) -> Result<bool, Error> {
-        if !has_variables::<T>() {
-            return Ok(true);
-        }
+    /// Encodes variables on the way back, to know them again.
+    fn known_again<T: Checkpoint>(&mut self, variables: &T) -> Result<Vec<u8>, Error> {
         let _warnings = self.checkpoints.warnings().enter();
-        let path = self.checkpoints.path().to_owned();
         let of_run = Arc::clone(self.checkpoints.outputs());
         let program = Arc::clone(&self.known::<T>()?.program);
-        let frame = self.frame()?;
-        if let Some(given) = &frame.given {
-            let given = embedded::open(&path, given)?;
-            return Ok(outputs::saving_part(&of_run, || embedded::is_equal(variables, &program, &given)).0);
-        }
         let mut bytes = Vec::new();
         outputs::saving_part(&of_run, || embedded::encode(variables, &program, &mut bytes)).0?;
-        frame.given = Some(bytes);
-        Ok(true)
+        Ok(bytes)
+    }
+
+    /// True if two encodings are of the same variables. A map that was made anew has another order.
+    fn is_same(&self, one: &[u8], other: &[u8]) -> Result<bool, Error> {
+        let path = self.checkpoints.path();
+        let opened = |bytes: &[u8]| Ok::<_, Error>(tree::File::of(path, embedded::open(path, bytes)?));
+        Ok(tree::same_values(&opened(one)?, &opened(other)?).is_ok())
+    }
+
+    /// Checks on the way back that variables are those that the active scope gave first: it is
+    /// still before the call that the restart has to come back to.
+    fn check_unchanged<T: Checkpoint>(&mut self, variables: &T) -> Result<(), Error> {
+        let bytes = self.known_again(variables)?;
+        match self.frame()?.given.clone() {
+            None => self.frame()?.given = Some(bytes),
+            Some(given) if self.is_same(&given, &bytes)? => {}
+            Some(_) => self.check_restored()?,
+        }
+        Ok(())
+    }
+
+    /// Checks on the way back that variables are those of the last save.
+    fn check_loaded<T: Checkpoint>(&mut self, variables: &T) -> Result<(), Error> {
+        if !has_variables::<T>() {
+            return Ok(());
+        }
+        let loaded = self.frame()?.loaded.clone();
+        let is_loaded = match loaded {
+            Some(loaded) => {
+                let bytes = self.known_again(variables)?;
+                self.is_same(&loaded, &bytes)?
+            }
+            None => false,
+        };
+        if is_loaded { Ok(()) } else { self.check_restored() }
     }
 
     /// True, once for each scope, on the way back to a scope inside of it. A program that does not
@@ -662,7 +704,7 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// they are on the way back to that call: count a turn after it, not before. Until the program
     /// has come back to the call, these variables and the results of work [done once](Scope::once)
     /// stay, and this changes nothing: other variables than those that the scope gave first are an
-    /// error.
+    /// error. So take a time, or a count of attempts, once for each turn.
     ///
     /// What the program does between this call and the next one is done again. So write to an
     /// [output](crate::Appended) behind the call, or in the function whose scope counts it.
@@ -674,16 +716,15 @@ impl<T: Checkpoint> Scope<'_, T> {
     pub fn keep(&mut self, variables: &T) -> Result<(), Error> {
         self.leave_forgotten();
         let is_coming_back = !self.scopes.restored.is_empty();
-        if has_variables::<T>() && self.scopes.is_cut_short {
+        let is_over = self.scopes.is_cut_short || (is_coming_back && self.scopes.is_behind_stop());
+        if has_variables::<T>() && is_over {
             // These may count the half of some work: those before its call stay.
             self.scopes.frame()?.calls = Calls::Kept;
         } else if has_variables::<T>() && is_coming_back {
             // Those that were loaded are the ones that belong to the scopes inside.
-            if !self.scopes.is_unchanged(variables)? {
-                self.scopes.check_restored()?;
-            }
+            self.scopes.check_unchanged(variables)?;
             let frame = self.scopes.frame()?;
-            frame.told.clear();
+            frame.was_told |= !std::mem::take(&mut frame.told).is_empty();
             frame.calls = Calls::Kept;
         }
         if self.scopes.is_cut_short || is_coming_back {
@@ -701,7 +742,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         let frame = self.scopes.frame()?;
         let mut bytes = frame.kept.take().unwrap_or_default();
         // Results that a restart found, and that the program did not get yet, are of this turn.
-        if !std::mem::take(&mut frame.told).is_empty() {
+        if std::mem::take(&mut frame.was_told) | !std::mem::take(&mut frame.told).is_empty() {
             frame.done.clear();
         }
         // Set first: if the variables panic, nothing is kept.
@@ -724,11 +765,12 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// Saves the variables, together with those that the scopes around this one kept. What scopes
     /// that were left have written to their outputs is durable then. It [keeps](Scope::keep) the
     /// variables, too, and so forgets the results of work done [once](Scope::once): between such
-    /// work, save only if the variables count it.
+    /// work, save only if the variables count it. On the way back to a scope inside, it saves again
+    /// what was loaded, and other variables are an error.
     ///
     /// # Errors
     /// Those of [`Checkpointer::save`]; [`Error::OtherScope`] if a restart did not come back to all
-    /// scopes that were active, and the scope has given other variables since.
+    /// scopes that were active, and these are not the variables that it loaded.
     /// [`Error::ScopeStopped`] if a function that was [told to stop](Scopes::should_stop) has
     /// returned: what was kept before its call is saved then, if the last save does not have more.
     /// Also if a function was told on the way back to a scope inside of it: the last save stands
@@ -737,6 +779,9 @@ impl<T: Checkpoint> Scope<'_, T> {
         self.leave_forgotten();
         if self.scopes.must_not_save() {
             return Err(self.scopes.stopped());
+        }
+        if !self.scopes.restored.is_empty() {
+            self.scopes.check_loaded(variables)?;
         }
         self.keep(variables)?;
         let saved = self.scopes.saved(|checkpoints, stack| checkpoints.save(stack))?;
@@ -752,7 +797,7 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// After a restart the program comes back to the scope inside of which the checkpoint was
     /// saved. On the way there, this saves nothing: all that there is to save is in that
     /// checkpoint, and a reason to stop counts as saved. It is an error the second time in a scope,
-    /// if it has given other variables since.
+    /// if these are not the variables that were loaded.
     ///
     /// Once a function that was [told to stop](Scopes::should_stop) has returned, it saves at most
     /// what was kept before the call of that function.
@@ -777,8 +822,8 @@ impl<T: Checkpoint> Scope<'_, T> {
             return Ok(Decision::NotDue);
         }
         if !self.scopes.restored.is_empty() {
-            if !self.scopes.may_pass() && !self.scopes.is_unchanged(variables)? {
-                self.scopes.check_restored()?;
+            if !self.scopes.may_pass() {
+                self.scopes.check_loaded(variables)?;
             }
             self.scopes.has_saved_for_stop |= is_for_stop;
             return Ok(Decision::NotDue);
@@ -881,7 +926,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         if self.scopes.is_behind_stop() {
             return Ok(result);
         }
-        if !self.scopes.restored.is_empty() {
+        if has_variables::<T>() && !self.scopes.restored.is_empty() {
             // The last save forgot the result, and so does this run once it has come back.
             self.scopes.frame()?.told.insert(name.to_owned());
             return Ok(result);

@@ -4,13 +4,9 @@
 use std::path::Path;
 
 use crate::arrays::ArrayPool;
-#[cfg(any(feature = "group", feature = "scopes"))]
-use crate::arrays::ArraySink;
 #[cfg(feature = "group")]
-use crate::arrays::{Array, Cause};
+use crate::arrays::{Array, ArraySink, Cause};
 use crate::codec;
-#[cfg(feature = "scopes")]
-use crate::container;
 use crate::container::{Container, ContainerWriter, Manifest, Memory, Metadata};
 use crate::error::Error;
 use crate::evolution::Program;
@@ -91,13 +87,4 @@ pub(crate) fn decode<T: Checkpoint>(
 /// Opens the container that [`encode`] wrote. `path` is for messages.
 pub(crate) fn open(path: &Path, bytes: &[u8]) -> Result<Container, Error> {
     Container::open(Box::new(Memory(bytes.to_vec())), &[]).map_err(|refusal| Error::refused(path, refusal))
-}
-
-/// True if a value has exactly the bytes of a container that [`encode`] wrote.
-#[cfg(feature = "scopes")]
-pub(crate) fn is_equal<T: Checkpoint>(value: &T, program: &Program, container: &Container) -> bool {
-    let encode = |rest: &mut Vec<u8>, arrays: &mut dyn ArraySink| {
-        codec::encode(value, program.forms(), rest, arrays).map(drop)
-    };
-    container::is_equal(container, encode).unwrap_or(false)
 }

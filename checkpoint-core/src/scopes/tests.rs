@@ -977,3 +977,99 @@ fn a_call_takes_no_scope_of_the_turn_before() {
     inner.keep(&30).unwrap();
     assert_eq!(inner.enter::<u64>("deep").unwrap().restored(), Some(300));
 }
+
+/// The caller tries a call again that failed before the program had come back.
+#[test]
+fn work_before_a_call_that_is_tried_again_is_of_its_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let run = |fails: bool, ends: bool| -> Option<u64> {
+        let (mut scopes, mut fails) = (open(&path), fails);
+        let mut outer = scopes.enter::<(u64, u64)>("outer").unwrap();
+        let (mut i, mut sum) = outer.restored().unwrap_or((0, 0));
+        while i < 2 {
+            outer.keep(&(i, sum)).unwrap();
+            let x = outer.once("a", |_| Ok::<u64, Error>(10 * i)).unwrap();
+            loop {
+                let mut middle = outer.enter::<u64>("middle").unwrap();
+                if std::mem::take(&mut fails) {
+                    drop(middle);
+                    outer.keep(&(i, sum)).unwrap();
+                    continue;
+                }
+                middle.keep(&x).unwrap();
+                middle.enter::<u64>("leaf").unwrap().save(&x).unwrap();
+                break;
+            }
+            if ends {
+                return None;
+            }
+            sum += x;
+            i += 1;
+        }
+        Some(sum)
+    };
+    assert_eq!((run(false, true), run(true, false)), (None, Some(10)));
+}
+
+#[test]
+fn a_map_that_is_made_anew_is_the_same_on_the_way_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let map = || (0..50).map(|key| (key, key)).collect::<HashMap<u64, u64>>();
+    for _ in 0..3 {
+        let mut scopes = open(&path);
+        let mut outer = scopes.enter::<HashMap<u64, u64>>("outer").unwrap();
+        outer.restored();
+        outer.save(&map()).unwrap();
+        outer.keep(&map()).unwrap();
+        outer.enter::<u64>("inner").unwrap().save(&1).unwrap();
+    }
+}
+
+#[test]
+fn a_stop_on_the_way_back_takes_any_variables() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    outer.keep(&1).unwrap();
+    outer.enter::<u64>("inner").unwrap().save(&2).unwrap();
+    drop(outer);
+    drop(scopes);
+
+    let mut scopes = open(&path);
+    scopes.checkpoints.stop(StopReason::Signal(Signal::TERM));
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    outer.keep(&1).unwrap();
+    outer.save_if_due(&1).unwrap();
+    assert!(outer.should_stop().is_some());
+    outer.keep(&7).unwrap();
+    let mut summary = outer.enter::<u64>("summary").unwrap();
+    (0..3).for_each(|k| summary.keep(&k).unwrap());
+    drop(summary);
+    drop(outer);
+    assert!(scopes.finish().unwrap().stopped.is_some());
+}
+
+/// The scope around the call gives no variables before it.
+#[test]
+fn a_failed_call_on_the_way_back_is_not_that_of_the_next_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    outer.keep(&3).unwrap();
+    let mut inner = outer.enter::<u64>("inner").unwrap();
+    inner.keep(&30).unwrap();
+    inner.enter::<u64>("deep").unwrap().save(&300).unwrap();
+    drop(inner);
+    drop(outer);
+    drop(scopes);
+
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    drop(outer.enter::<u64>("inner").unwrap());
+    let error = outer.keep(&4).unwrap_err();
+    assert!(matches!(error, Error::OtherScope { .. }), "{error}");
+}

@@ -73,7 +73,8 @@ fn every_fault_of_the_protocol_is_found() {
     for (mutant, place) in mutants::ALL {
         let scenario = scenarios::ALL.iter().find(|scenario| scenario.name == place).unwrap();
         let run = |effort| Campaign::new(scenario, Some(mutant), effort).run();
-        // The thread of a mirror works beside the program, and one order of the two may hide a fault.
+        // The thread of a mirror works beside the program, and one order of the two may hide a
+        // fault.
         match (0..5).find_map(|_| run(ONE_START).and_then(|()| run(SHORT)).err()) {
             Some(Broken { scenario, after, state, why }) => {
                 println!(
