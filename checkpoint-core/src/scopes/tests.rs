@@ -1073,3 +1073,31 @@ fn a_failed_call_on_the_way_back_is_not_that_of_the_next_turn() {
     let error = outer.keep(&4).unwrap_err();
     assert!(matches!(error, Error::OtherScope { .. }), "{error}");
 }
+
+/// The order of a list tells one turn from another.
+#[test]
+fn the_same_values_in_another_order_are_those_of_another_turn() {
+    fn check<T: Checkpoint>(now: &T, next: &T) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run.ckpt");
+        let mut scopes = open(&path);
+        let mut outer = scopes.enter::<T>("outer").unwrap();
+        outer.keep(now).unwrap();
+        outer.enter::<u64>("inner").unwrap().save(&1).unwrap();
+        drop(outer);
+        drop(scopes);
+
+        let mut scopes = open(&path);
+        let mut outer = scopes.enter::<T>("outer").unwrap();
+        outer.keep(now).unwrap();
+        outer.save(now).unwrap();
+        for error in [outer.keep(next).unwrap_err(), outer.save(next).unwrap_err()] {
+            assert!(matches!(error, Error::OtherScope { .. }), "{error}");
+        }
+    }
+    let text = |letters: &str| letters.chars().map(String::from).collect::<Vec<String>>();
+    check(&text("12"), &text("21"));
+    check(&vec![text("1"), text("2")], &vec![text("12"), text("")]);
+    let rows = vec![vec![0.5_f64; 4]; 300];
+    check(&(3_u64, 4_u64, rows.clone()), &(4, 3, rows));
+}

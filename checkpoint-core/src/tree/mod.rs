@@ -36,6 +36,8 @@ pub use members::{Label, Member, Members};
 pub(crate) use node::check;
 pub use node::{Node, Value};
 pub use outline::{Content, Limits, Outline, OutlineArray, OutlineMember};
+#[cfg(feature = "scopes")]
+pub(crate) use sameness::same_in_order;
 pub(crate) use sameness::same_values;
 #[cfg(feature = "group")]
 pub(crate) use shards::{
