@@ -1,8 +1,10 @@
 //! [`Scopes`]: nested functions and loops that each keep their own part of one checkpoint.
 
+mod frame;
+
 use std::any::TypeId;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -10,20 +12,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use crate::container::{Container, Metadata, SCOPES};
+pub use self::frame::Stack;
+use self::frame::{Calls, Frame};
+use crate::container::{Container, Metadata};
 use crate::error::Error;
 use crate::evolution::Program;
 use crate::outcome::{Decision, LoadReport, SaveReason, Saved, StopReason};
-use crate::outputs::{self, Age, Counted, OfRun};
+use crate::outputs::{self, Age, Counted};
 use crate::run::builder::Builder;
 use crate::run::checkpointer::{Checkpointer, Turn};
 use crate::run::finished::Finished;
 use crate::run::read_back::Net;
 use crate::run::{embedded, reader};
-use crate::schema::Type;
-use crate::state::{self, Checkpoint, Types};
+use crate::state::Checkpoint;
 use crate::tree;
 
 /// Checkpoints of a program with its state spread over functions that call each other. Each
@@ -103,147 +104,6 @@ pub struct Scopes {
 struct Known {
     program: Arc<Program>,
     net: Net,
-}
-
-/// The state that [`Scopes`] save: the active functions, and the variables that each of them kept.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Stack {
-    /// The number of times that each scope was entered, by its name.
-    calls: BTreeMap<String, u64>,
-    /// Outermost first.
-    frames: Vec<Frame>,
-}
-
-/// An active function.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Frame {
-    name: String,
-    call: u64,
-    /// Its variables, as a checkpoint of their own.
-    kept: Option<Vec<u8>>,
-    /// The results of work done once since they were kept, by name.
-    done: BTreeMap<String, Vec<u8>>,
-    /// The work done once in which it was entered; empty outside of such work. `None` where that is
-    /// not known.
-    #[serde(default)]
-    work: Option<String>,
-    /// The paths of the outputs in `kept` and in `done`, and the greatest count of each: a restart
-    /// that has not decoded all of them yet must cut no file below it.
-    #[serde(default)]
-    lengths: BTreeMap<String, u64>,
-    /// The outputs in `kept` and in `done`.
-    #[serde(skip)]
-    outputs: Vec<Counted>,
-    /// The variables that a restart loaded on its way to a scope inside, encoded again: an output
-    /// may have another path than in `kept`.
-    #[serde(skip)]
-    loaded: Option<Vec<u8>>,
-    /// The variables that it gave first on the way back to a scope inside. They may be others: a
-    /// count of restarts.
-    #[serde(skip)]
-    given: Option<Vec<u8>>,
-    /// The work that it does once at this moment; empty outside of such work.
-    #[serde(skip)]
-    doing: String,
-    /// The work of which the program got the result since the variables were kept.
-    #[serde(skip)]
-    told: BTreeSet<String>,
-    /// True if it got some before it kept the same variables again, on the way back.
-    #[serde(skip)]
-    was_told: bool,
-    #[serde(skip)]
-    calls: Calls,
-    /// The turn in which the function last asked whether it must stop.
-    #[serde(skip)]
-    asked: u64,
-    /// True if a save that was due was left out on the way back to a scope inside.
-    #[serde(skip)]
-    has_passed: bool,
-    /// True if the function was told to stop.
-    #[serde(skip)]
-    is_told: bool,
-    /// The number of saves when it was entered.
-    #[serde(skip)]
-    entered_at: u64,
-    /// The number of saves when its variables were kept, or a result was added to them.
-    #[serde(skip)]
-    newest_at: u64,
-    /// True if it was entered after a function was told to stop: a restart is not there yet.
-    #[serde(skip)]
-    is_late: bool,
-}
-
-/// The right of a function to call one with a scope of its own. A restart goes on from the
-/// variables that were kept last. It must come back to the very call that was interrupted, or it
-/// would mistake another call for that one.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Calls {
-    /// It has to keep its variables first.
-    NotKept,
-    /// It may.
-    #[default]
-    Kept,
-    /// It did, and has to keep its variables again before the next call.
-    Entered,
-    /// Its variables could not be kept, and the ones before are outdated: nothing is saved until it
-    /// keeps new ones.
-    Failed,
-}
-
-impl Frame {
-    /// True if it is of a scope with this name, entered in this work.
-    fn is_of(&self, name: &str, work: &str) -> bool {
-        self.name == name && self.work.as_ref().is_none_or(|known| known == work)
-    }
-
-    /// Makes it one that a restart is to come back to again.
-    fn left_on_the_way(self) -> Frame {
-        let Frame { name, call, kept, done, work, lengths, .. } = self;
-        Frame { kept, done, work, lengths, ..Frame::new(name, call) }
-    }
-
-    fn new(name: String, call: u64) -> Frame {
-        Frame {
-            name,
-            call,
-            kept: None,
-            done: BTreeMap::new(),
-            work: None,
-            lengths: BTreeMap::new(),
-            outputs: Vec::new(),
-            loaded: None,
-            given: None,
-            doing: String::new(),
-            told: BTreeSet::new(),
-            was_told: false,
-            calls: Calls::Kept,
-            asked: 0,
-            has_passed: false,
-            is_told: false,
-            entered_at: 0,
-            newest_at: 0,
-            is_late: false,
-        }
-    }
-
-    /// Adds the outputs of a part.
-    fn note(&mut self, outputs: Vec<Counted>, of_run: &OfRun) {
-        for (path, length) in outputs.iter().map(Counted::of_file) {
-            // A path that is not UTF-8 was refused when the part was encoded.
-            let path = of_run.stored(path).to_string_lossy().into_owned();
-            let greatest = self.lengths.entry(path).or_default();
-            *greatest = length.max(*greatest);
-        }
-        self.outputs.extend(outputs);
-    }
-}
-
-impl Checkpoint for Stack {
-    const NAME: &'static str = SCOPES;
-
-    fn schema(types: &mut Types) -> Type {
-        state::derived::<Stack>(types)
-    }
 }
 
 impl Scopes {

@@ -948,34 +948,39 @@ fn work_that_is_done_again_on_the_way_back_is_of_its_turn() {
     assert_eq!((run(1), run(2), run(9)), (None, None, Some(60)));
 }
 
-/// The caller passes over an error on the way back, and goes on to its next turn.
+/// The caller passes over an error on the way back, and goes on to its next turn. It may give its
+/// variables first, or not.
 #[test]
 fn a_call_takes_no_scope_of_the_turn_before() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("run.ckpt");
-    let mut scopes = open(&path);
-    let mut outer = scopes.enter::<u64>("outer").unwrap();
-    outer.keep(&3).unwrap();
-    let mut inner = outer.enter::<u64>("inner").unwrap();
-    inner.keep(&30).unwrap();
-    inner.enter::<u64>("deep").unwrap().save(&300).unwrap();
-    drop(inner);
-    drop(outer);
-    drop(scopes);
+    for gives_first in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run.ckpt");
+        let mut scopes = open(&path);
+        let mut outer = scopes.enter::<u64>("outer").unwrap();
+        outer.keep(&3).unwrap();
+        let mut inner = outer.enter::<u64>("inner").unwrap();
+        inner.keep(&30).unwrap();
+        inner.enter::<u64>("deep").unwrap().save(&300).unwrap();
+        drop(inner);
+        drop(outer);
+        drop(scopes);
 
-    let mut scopes = open(&path);
-    let mut outer = scopes.enter::<u64>("outer").unwrap();
-    outer.keep(&3).unwrap();
-    // It fails before it comes to the inner scope of its own.
-    drop(outer.enter::<u64>("inner").unwrap());
-    let error = outer.keep(&4).unwrap_err();
-    assert!(matches!(error, Error::OtherScope { .. }), "{error}");
-    // The call of the same turn is the one.
-    outer.keep(&3).unwrap();
-    let mut inner = outer.enter::<u64>("inner").unwrap();
-    assert_eq!(inner.restored(), Some(30));
-    inner.keep(&30).unwrap();
-    assert_eq!(inner.enter::<u64>("deep").unwrap().restored(), Some(300));
+        let mut scopes = open(&path);
+        let mut outer = scopes.enter::<u64>("outer").unwrap();
+        if gives_first {
+            outer.keep(&3).unwrap();
+        }
+        // It fails before it comes to the inner scope of its own.
+        drop(outer.enter::<u64>("inner").unwrap());
+        let error = outer.keep(&4).unwrap_err();
+        assert!(matches!(error, Error::OtherScope { .. }), "{error}");
+        // The call of the same turn is the one.
+        outer.keep(&3).unwrap();
+        let mut inner = outer.enter::<u64>("inner").unwrap();
+        assert_eq!(inner.restored(), Some(30));
+        inner.keep(&30).unwrap();
+        assert_eq!(inner.enter::<u64>("deep").unwrap().restored(), Some(300));
+    }
 }
 
 /// The caller tries a call again that failed before the program had come back.
@@ -1050,28 +1055,6 @@ fn a_stop_on_the_way_back_takes_any_variables() {
     drop(summary);
     drop(outer);
     assert!(scopes.finish().unwrap().stopped.is_some());
-}
-
-/// The scope around the call gives no variables before it.
-#[test]
-fn a_failed_call_on_the_way_back_is_not_that_of_the_next_turn() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("run.ckpt");
-    let mut scopes = open(&path);
-    let mut outer = scopes.enter::<u64>("outer").unwrap();
-    outer.keep(&3).unwrap();
-    let mut inner = outer.enter::<u64>("inner").unwrap();
-    inner.keep(&30).unwrap();
-    inner.enter::<u64>("deep").unwrap().save(&300).unwrap();
-    drop(inner);
-    drop(outer);
-    drop(scopes);
-
-    let mut scopes = open(&path);
-    let mut outer = scopes.enter::<u64>("outer").unwrap();
-    drop(outer.enter::<u64>("inner").unwrap());
-    let error = outer.keep(&4).unwrap_err();
-    assert!(matches!(error, Error::OtherScope { .. }), "{error}");
 }
 
 /// The order of a list tells one turn from another.

@@ -1,0 +1,152 @@
+//! What [`Scopes`](super::Scopes) save: the functions that are active, and what each of them kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::container::SCOPES;
+use crate::outputs::{Counted, OfRun};
+use crate::schema::Type;
+use crate::state::{self, Checkpoint, Types};
+
+/// The state that [`Scopes`](super::Scopes) save: the active functions, and the variables that each
+/// of them kept.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Stack {
+    /// The number of times that each scope was entered, by its name.
+    pub(super) calls: BTreeMap<String, u64>,
+    /// Outermost first.
+    pub(super) frames: Vec<Frame>,
+}
+
+/// An active function.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Frame {
+    pub(super) name: String,
+    pub(super) call: u64,
+    /// Its variables, as a checkpoint of their own.
+    pub(super) kept: Option<Vec<u8>>,
+    /// The results of work done once since they were kept, by name.
+    pub(super) done: BTreeMap<String, Vec<u8>>,
+    /// The work done once in which it was entered; empty outside of such work. `None` where that is
+    /// not known.
+    #[serde(default)]
+    pub(super) work: Option<String>,
+    /// The paths of the outputs in `kept` and in `done`, and the greatest count of each: a restart
+    /// that has not decoded all of them yet must cut no file below it.
+    #[serde(default)]
+    pub(super) lengths: BTreeMap<String, u64>,
+    /// The outputs in `kept` and in `done`.
+    #[serde(skip)]
+    pub(super) outputs: Vec<Counted>,
+    /// The variables that a restart loaded on its way to a scope inside, encoded again: an output
+    /// may have another path than in `kept`.
+    #[serde(skip)]
+    pub(super) loaded: Option<Vec<u8>>,
+    /// The variables that it gave first on the way back to a scope inside. They may differ from
+    /// `loaded`, as by a count of restarts.
+    #[serde(skip)]
+    pub(super) given: Option<Vec<u8>>,
+    /// The work that it does once at this moment; empty outside of such work.
+    #[serde(skip)]
+    pub(super) doing: String,
+    /// The work of which the program got the result since the variables were kept.
+    #[serde(skip)]
+    pub(super) told: BTreeSet<String>,
+    /// True if it got some before it kept the same variables again, on the way back.
+    #[serde(skip)]
+    pub(super) was_told: bool,
+    #[serde(skip)]
+    pub(super) calls: Calls,
+    /// The turn in which the function last asked whether it must stop.
+    #[serde(skip)]
+    pub(super) asked: u64,
+    /// True if a save that was due was left out on the way back to a scope inside.
+    #[serde(skip)]
+    pub(super) has_passed: bool,
+    /// True if the function was told to stop.
+    #[serde(skip)]
+    pub(super) is_told: bool,
+    /// The number of saves when it was entered.
+    #[serde(skip)]
+    pub(super) entered_at: u64,
+    /// The number of saves when its variables were kept, or a result was added to them.
+    #[serde(skip)]
+    pub(super) newest_at: u64,
+    /// True if it was entered after a function was told to stop: a restart is not there yet.
+    #[serde(skip)]
+    pub(super) is_late: bool,
+}
+
+/// The right of a function to call one with a scope of its own. A restart goes on from the
+/// variables that were kept last. It must come back to the very call that was interrupted, or it
+/// would mistake another call for that one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Calls {
+    /// It has to keep its variables first.
+    NotKept,
+    /// It may.
+    #[default]
+    Kept,
+    /// It did, and has to keep its variables again before the next call.
+    Entered,
+    /// Its variables could not be kept, and the ones before are outdated: nothing is saved until it
+    /// keeps new ones.
+    Failed,
+}
+
+impl Frame {
+    /// True if it is of a scope with this name, entered in this work.
+    pub(super) fn is_of(&self, name: &str, work: &str) -> bool {
+        self.name == name && self.work.as_ref().is_none_or(|known| known == work)
+    }
+
+    /// Makes it one that a restart is to come back to again.
+    pub(super) fn left_on_the_way(self) -> Frame {
+        let Frame { name, call, kept, done, work, lengths, .. } = self;
+        Frame { kept, done, work, lengths, ..Frame::new(name, call) }
+    }
+
+    pub(super) fn new(name: String, call: u64) -> Frame {
+        Frame {
+            name,
+            call,
+            kept: None,
+            done: BTreeMap::new(),
+            work: None,
+            lengths: BTreeMap::new(),
+            outputs: Vec::new(),
+            loaded: None,
+            given: None,
+            doing: String::new(),
+            told: BTreeSet::new(),
+            was_told: false,
+            calls: Calls::Kept,
+            asked: 0,
+            has_passed: false,
+            is_told: false,
+            entered_at: 0,
+            newest_at: 0,
+            is_late: false,
+        }
+    }
+
+    /// Adds the outputs of a part.
+    pub(super) fn note(&mut self, outputs: Vec<Counted>, of_run: &OfRun) {
+        for (path, length) in outputs.iter().map(Counted::of_file) {
+            // A path that is not UTF-8 was refused when the part was encoded.
+            let path = of_run.stored(path).to_string_lossy().into_owned();
+            let greatest = self.lengths.entry(path).or_default();
+            *greatest = length.max(*greatest);
+        }
+        self.outputs.extend(outputs);
+    }
+}
+
+impl Checkpoint for Stack {
+    const NAME: &'static str = SCOPES;
+
+    fn schema(types: &mut Types) -> Type {
+        state::derived::<Stack>(types)
+    }
+}
