@@ -1021,12 +1021,13 @@ fn a_discard_that_was_given_up_removes_nothing_later() {
     let bench = bench();
     bench.run([1, 2]);
     let far = Flaky::at(&bench.far);
-    let soon = Duration::from_millis(300);
+    // A loaded machine answers sooner.
+    let soon = Duration::from_secs(3);
     let mut checkpoints = bench.builder(Mirror::in_home(far.clone()).patience(soon)).open().unwrap();
     checkpoints.wait_for_mirror(LONG).unwrap();
     far.set_hangs(true);
     let error = checkpoints.discard_newer(1).unwrap_err();
-    assert!(error.to_string().contains("no answer within 300ms"), "{error}");
+    assert!(error.to_string().contains("no answer within 3s"), "{error}");
     far.set_hangs(false);
     // The thread comes to this once it has ended the other.
     checkpoints.wait_for_mirror(LONG).unwrap();
