@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use checkpointed::group::{Group, GroupCheckpointer, ShardElement, Sharded, Shared, Threads};
+use checkpointed::group::{Alone, Group, GroupCheckpointer, ShardElement, Sharded, Shared, Threads};
 use checkpointed::{Checkpointer, Error, Key, Protection, ReadBack, checkpointed};
 use nalgebra::Complex;
 use serde_json::Value;
@@ -382,6 +382,39 @@ fn a_renamed_array_is_not_loaded_into_other_blocks() {
             });
         }
     });
+}
+
+#[test]
+fn a_new_array_with_another_block_by_default_is_told() {
+    #[checkpointed(name = "Heat")]
+    struct Old {
+        field: Sharded<f64>,
+    }
+    #[checkpointed(name = "Heat")]
+    struct Grown {
+        field: Sharded<f64>,
+        #[serde(default = "whole")]
+        mask: Sharded<f64>,
+    }
+    fn whole() -> Sharded<f64> {
+        Sharded::rows([4, 4], &Alone).unwrap()
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let path = &parent.path().join("run.ckpt");
+    on_all(2, |group| {
+        let mut checkpoints = Checkpointer::<Old>::builder(path).open_group(&group).unwrap();
+        checkpoints.save(&Old { field: Sharded::rows([4, 4], &group).unwrap() }).unwrap();
+    });
+    for size in [2, 3] {
+        on_all(size, |group| {
+            let mut checkpoints = Checkpointer::<Grown>::builder(path).open_group(&group).unwrap();
+            let rows = || Sharded::rows([4, 4], &group).unwrap();
+            let error = checkpoints.load_or_else(|| Grown { field: rows(), mask: rows() }).map(drop);
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("let the default be an array without elements"), "{size}: {error}");
+            assert!(error.contains("mask") && !error.contains("field"), "{size}: {error}");
+        });
+    }
 }
 
 /// Two arrays, which the processes split in two ways, or the same in another version.

@@ -179,7 +179,7 @@ impl<T: Checkpoint> Builder<T> {
             job = raise(&mut root, job, last_job)?;
         }
         // The leftovers of a larger group are no reason to wait.
-        let claiming = Claiming { wait: std::time::Duration::ZERO, job, ..builder.options().claiming() };
+        let claiming = Claiming { at_once: true, job, ..builder.options().claiming() };
         let leftovers = Leftovers::find(places, &claiming)?;
         Ok(Table0 { builder, home, of_rank, root: Some(root), leftovers })
     }

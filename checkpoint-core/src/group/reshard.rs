@@ -263,7 +263,20 @@ fn dropped(differences: &[Difference]) -> BTreeSet<String> {
         return BTreeSet::new();
     }
     let extra = differences.iter().filter(|difference| difference.kind == DifferenceKind::Extra);
-    extra.map(|difference| difference.path.replace('.', "/")).collect()
+    extra.map(in_table).collect()
+}
+
+/// The path of a difference, as the table has it.
+fn in_table(difference: &Difference) -> String {
+    difference.path.replace('.', "/")
+}
+
+/// True if a path of the table is that of one of these fields, or leads inside of it.
+fn is_in(fields: &BTreeSet<String>, path: &str) -> bool {
+    let inside = |field: &String| {
+        path.strip_prefix(&**field).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    fields.iter().any(inside)
 }
 
 /// The blocks that a group of another size wants of all arrays, without those that are dropped.
@@ -274,12 +287,6 @@ fn targets_of_all<'t>(
     (blocks, is_given): (&BTreeMap<String, ShardedValue>, bool),
     dropped: &BTreeSet<String>,
 ) -> Result<BTreeMap<&'t str, Target<'t>>, Error> {
-    let is_dropped = |path: &str| {
-        let inside = |field: &String| {
-            path.strip_prefix(&**field).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        dropped.iter().any(inside)
-    };
     let (mut absent, mut unknown) = (Vec::new(), Vec::new());
     let mut targets = BTreeMap::new();
     for array in &layout.arrays {
@@ -292,7 +299,7 @@ fn targets_of_all<'t>(
                 "`{}` has the shape {:?} in the checkpoint, and {:?} in the state",
                 array.path, array.shape, block.shape
             )),
-            None if is_dropped(&array.path) => {}
+            None if is_in(dropped, &array.path) => {}
             None => absent.push(format!("`{}` of shape {:?}", array.path, array.shape)),
         }
     }
@@ -362,16 +369,24 @@ fn check_wanted(
             loaded.shape == wanted.shape && !is_same
         })
     };
-    let other: Vec<&str> = wanted.values().filter(is_other).map(|wanted| &*wanted.path).collect();
-    if other.is_empty() {
-        return Ok(());
-    }
-    let why = format!(
-        "the checkpoint has these arrays under other names, and then each process can only load the block that it \
-         saved: {}; load them with {from} processes into the blocks of the checkpoint and save, before they are split \
-         otherwise",
-        listed(&other)
-    );
+    let missing = differences.iter().filter(|difference| difference.kind == DifferenceKind::Missing);
+    let missing: BTreeSet<String> = missing.map(in_table).collect();
+    let other = wanted.values().filter(is_other).map(|wanted| &*wanted.path);
+    let (new, renamed): (Vec<&str>, Vec<&str>) = other.partition(|path| is_in(&missing, path));
+    let why = match (&new[..], &renamed[..]) {
+        ([], []) => return Ok(()),
+        (new, []) => format!(
+            "the checkpoint does not have these arrays, and their defaults are other blocks than those that this process \
+             wants: {}; let the default be an array without elements, and set them after the load",
+            listed(new)
+        ),
+        (_, renamed) => format!(
+            "the checkpoint has these arrays under other names, and then each process can only load the block that it \
+             saved: {}; load them with {from} processes into the blocks of the checkpoint and save, before they are \
+             split otherwise",
+            listed(renamed)
+        ),
+    };
     Err(Error::Sharding { path: path.to_owned(), why })
 }
 

@@ -179,6 +179,17 @@ pub fn branch(
     generation: u64,
     to: impl AsRef<Path>,
 ) -> Result<Copied, Error> {
+    branch_and(from.as_ref(), protection, generation, to.as_ref(), &|_| {})
+}
+
+/// Does that, and calls `meanwhile` with each path that was just copied.
+fn branch_and(
+    from: &Path,
+    protection: &Protection,
+    generation: u64,
+    to: &Path,
+    meanwhile: &dyn Fn(&Path),
+) -> Result<Copied, Error> {
     let (from, to) = (absolute(from)?, absolute(to)?);
     check_is_whole(&from)?;
     make(&from, &to, |from, made, copied| {
@@ -193,7 +204,17 @@ pub fn branch(
                 why: "a branch has the parts of all processes, each in its directory: bring them to one place first",
             });
         }
-        fill_with_one(from, made, generation, copied)
+        let generations = fill_with_one(from, made, generation, &mut Work { copied, meanwhile })?;
+        // The table goes before its parts: some of these may have been gone.
+        let source = Directory::new(from, Arc::clone(&disk));
+        if !source.has(generation) && !source.files_rewound()?.contains_key(&generation) {
+            let (path, available) = (from.to_owned(), source.generations()?);
+            match parts_elsewhere(made, (&file, &container), &disk, protection) {
+                Ok(elsewhere) if elsewhere.is_empty() => {}
+                _ => return Err(Error::NoSuchGeneration { path, generation, available }),
+            }
+        }
+        Ok(generations)
     })
 }
 
@@ -225,10 +246,10 @@ fn make(
 }
 
 /// Copies one generation of a directory, there or aside, and its parts if a group saved it.
-fn fill_with_one(from: &Path, to: &Path, generation: u64, copied: &mut Copied) -> Result<Vec<u64>, Error> {
+fn fill_with_one(from: &Path, to: &Path, generation: u64, work: &mut Work<'_>) -> Result<Vec<u64>, Error> {
     let disk = RealDisk::default();
     let open = |path: &Path| Directory::new(path, Arc::new(RealDisk::default()));
-    if !copy_one(&open(from), &open(to), generation, copied)? {
+    if !copy_one(&open(from), &open(to), generation, work)? {
         let (path, available) = (from.to_owned(), open(from).generations()?);
         return Err(Error::NoSuchGeneration { path, generation, available });
     }
@@ -244,17 +265,11 @@ fn fill_with_one(from: &Path, to: &Path, generation: u64, copied: &mut Copied) -
             }
             let to = to_ranks.join(name);
             create(&to)?;
-            copy_one(&part, &open(&to), generation, copied)?;
+            copy_one(&part, &open(&to), generation, work)?;
             copy_small(&entry.join(name::ACCEPTED), &to.join(name::ACCEPTED))?;
             disk.sync_directory(&to).map_err(|source| Error::writing("sync", &to, source))
         })?;
         disk.sync_directory(&to_ranks).map_err(|source| Error::writing("sync", &to_ranks, source))?;
-        // The table goes before its parts: some of these may have been gone.
-        let source = open(from);
-        if !source.has(generation) && !source.files_rewound()?.contains_key(&generation) {
-            let (path, available) = (from.to_owned(), source.generations()?);
-            return Err(Error::NoSuchGeneration { path, generation, available });
-        }
     }
     disk.sync_directory(to).map_err(|source| Error::writing("sync", to, source))?;
     Ok(vec![generation])
@@ -265,14 +280,15 @@ fn copy_one(
     source: &Directory,
     target: &Directory,
     generation: u64,
-    copied: &mut Copied,
+    work: &mut Work<'_>,
 ) -> Result<bool, Error> {
     let aside = source.files_rewound()?.remove(&generation).map(|file| file.path);
     let to = target.location(generation);
     for from in std::iter::once(source.location(generation)).chain(aside) {
         match copy_generation(&from, &to) {
             Ok(way) => {
-                copied.count(&to, way);
+                work.copied.count(&to, way);
+                (work.meanwhile)(&from);
                 return Ok(true);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -152,7 +152,7 @@ impl Patience {
 
 /// The same without a wait.
 fn at_once(claiming: &Claiming) -> Claiming {
-    Claiming { wait: Duration::ZERO, ..claiming.clone() }
+    Claiming { at_once: true, ..claiming.clone() }
 }
 
 /// The lock of the folder, if no process has it.

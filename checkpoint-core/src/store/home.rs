@@ -172,6 +172,8 @@ pub struct Claiming {
     pub durable: bool,
     /// The time to wait for a program that has the claim.
     pub wait: std::time::Duration,
+    /// True to wait for none, and not even for a tool, which ends soon.
+    pub at_once: bool,
     /// What ends that wait early.
     pub until: Option<Until>,
     /// True for a tool, which has the claim for a short time: a program waits for it.

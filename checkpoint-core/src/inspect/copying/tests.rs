@@ -217,6 +217,34 @@ fn all_generations_in_the_copy_of_a_group_have_their_parts() {
     assert!((8..40).contains(&places), "{places}");
 }
 
+#[cfg(feature = "group")]
+#[test]
+fn a_branch_that_has_all_parts_needs_no_original() {
+    for (place, is_whole) in [(0, false), (1, false), (2, true)] {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, to) = (parent.path().join("run.ckpt"), parent.path().join("branch"));
+        run_group_and_keep(&path, 2, 1..=2);
+        let copies = Cell::new(0);
+        let branched = branch_and(&path, &Protection::new(), 1, &to, &|_| {
+            if copies.replace(copies.get() + 1) == place {
+                // The retention of another machine does not see that the table is read.
+                for place in ["", "ranks/000000", "ranks/000001"] {
+                    let place = Directory::new(&path.join(place), Arc::new(RealDisk::default()));
+                    fs::remove_file(place.location(1)).unwrap();
+                }
+            }
+        });
+        match branched {
+            Ok(branched) => assert_eq!((branched.generations, branched.files), (vec![1], 3)),
+            Err(error) => assert!(matches!(error, Error::NoSuchGeneration { .. }), "{place}: {error}"),
+        }
+        #[allow(clippy::reversed_empty_ranges, reason = "nothing is saved")]
+        let loaded = is_whole.then(|| run_group(&to, 1..=0));
+        assert_eq!(loaded.is_some(), to.exists(), "{place}");
+        assert!(loaded.is_none_or(|loaded| loaded == [Some(1), Some(1)]), "{place}");
+    }
+}
+
 #[test]
 fn a_copy_beside_the_removal_of_a_run_is_not_empty() {
     let parent = tempfile::tempdir().unwrap();

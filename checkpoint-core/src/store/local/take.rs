@@ -92,8 +92,12 @@ fn lock(disk: &dyn Disk, path: &Path, us: &Holder, claiming: &Claiming) -> Resul
         };
         if attempt >= ATTEMPTS {
             let waited = begun.elapsed();
-            // A tool ends soon, and the program must not fail because one ran at its start.
-            let wait = if is_tool(&holder) { claiming.wait.max(FOR_TOOLS) } else { claiming.wait };
+            let wait = match claiming {
+                Claiming { at_once: true, .. } => Duration::ZERO,
+                // It ends soon, and the program must not fail because it ran at its start.
+                Claiming { wait, .. } if is_tool(&holder) => FOR_TOOLS.max(*wait),
+                Claiming { wait, .. } => *wait,
+            };
             if waited >= wait {
                 return Err(Error::InUse { path: path.to_owned(), holder: describe_holder(&holder, path) });
             }
@@ -294,6 +298,19 @@ mod tests {
         let program = Guard::take(&RealDisk::default(), &path, &Claiming::default()).unwrap();
         assert!(matches!(Checkpointer::<u64>::open(&path), Err(Error::InUse { .. })));
         drop(program);
+    }
+
+    #[test]
+    fn one_that_is_to_wait_for_none_waits_for_no_tool() {
+        let directory = tempfile::tempdir().unwrap();
+        let of_tool = Claiming { is_tool: true, ..Claiming::default() };
+        let _tool = Guard::take(&RealDisk::default(), directory.path(), &of_tool).unwrap();
+        let at_once = Claiming { at_once: true, ..Claiming::default() };
+        let heard = crate::base::heard::warnings(|| {
+            let taken = Guard::take(&RealDisk::default(), directory.path(), &at_once);
+            assert!(matches!(taken, Err(Error::InUse { .. })));
+        });
+        assert!(heard.is_empty(), "{heard:?}");
     }
 
     #[test]
