@@ -66,6 +66,10 @@ enum Created {
     Nothing,
 }
 
+/// The number of epochs that a run leaves out where all claims were removed: those of later runs
+/// were among them.
+const BEYOND_REMOVED: u64 = 1000;
+
 /// A claim of this epoch in words, if its text can be read.
 fn described(claimed: Option<Claimed>, epoch: u64) -> String {
     claimed.map_or_else(|| format!("the run of epoch {epoch}"), |claimed| claimed.text())
@@ -189,7 +193,11 @@ impl Session {
                 }
             }
             // The claims may have been removed. A run at the epoch of a generation may go on.
-            let before = highest.max(listing.last_epoch()).max(mine);
+            let mut before = highest.max(listing.last_epoch()).max(mine);
+            if mine > 0 && highest == 0 {
+                // A later run may have had the next ones, and not saved yet.
+                before = before.saturating_add(BEYOND_REMOVED);
+            }
             let epoch = before.max(at_least.saturating_sub(1)).checked_add(1).ok_or_else(|| {
                 invalid_setting(
                     format!("the place {}", self.place.path.display()),

@@ -545,10 +545,11 @@ fn copy_parts(
             if !to.is_dir() {
                 create(&to)?;
             }
-            let source = Directory::new(entry, Arc::<RealDisk>::clone(&disk));
-            let target = Directory::new(&to, Arc::<RealDisk>::clone(&disk));
+            let of_rank = Directory::new(entry, Arc::<RealDisk>::clone(&disk));
+            let copy_of_rank = Directory::new(&to, Arc::<RealDisk>::clone(&disk));
             // The table of another part may be aside.
-            let parts = copy_generations(&source, &target, |part| generations.contains(&part), work)?;
+            let is_wanted = |part| generations.contains(&part);
+            let parts = copy_generations(&of_rank, &copy_of_rank, is_wanted, work)?;
             let accepted = to.join(name::ACCEPTED);
             // An earlier turn may have copied it.
             if !accepted.exists() {

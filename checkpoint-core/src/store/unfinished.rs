@@ -101,8 +101,8 @@ fn remove_left(parent: &Path) {
         if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
-        let Some(_lock) = lock_left(&entry.path()) else { continue };
-        match fs::remove_dir_all(entry.path()) {
+        let Some(lock) = lock_left(&entry.path()) else { continue };
+        match remove_locked(&entry.path(), lock) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => warn(format!(
                 "{}, which a killed copy left, cannot be removed, remove it: {error}",
                 entry.path().display()
@@ -110,6 +110,24 @@ fn remove_left(parent: &Path) {
             _ => {}
         }
     }
+}
+
+/// Removes a directory and what is in it. The lock file goes last, and is closed then: over NFS, the
+/// removal of an open file leaves another one.
+fn remove_locked(directory: &Path, lock: File) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else if entry.file_name() != name::LOCK {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    match fs::remove_file(directory.join(name::LOCK)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => drop(lock),
+    }
+    fs::remove_dir(directory)
 }
 
 /// Takes the lock of a directory that a killed program left. `None` where a program may have it.
@@ -173,6 +191,23 @@ mod tests {
         let files = fs::read_dir(used.path()).unwrap().map(|entry| entry.unwrap().path());
         let is_held = |path: std::path::PathBuf| File::open(path).unwrap().try_lock_shared().is_err();
         assert_eq!(files.map(is_held).collect::<Vec<_>>(), [true]);
+    }
+
+    #[test]
+    fn what_a_killed_copy_left_goes_with_all_that_is_in_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let left = parent.path().join(".checkpoint-0123456789abcdef.tmp");
+        fs::create_dir_all(left.join("ranks/000000")).unwrap();
+        for name in ["1.ckpt", "ranks/000000/1.ckpt", name::LOCK] {
+            fs::write(left.join(name), LOCKED).unwrap();
+        }
+        let lock = File::open(left.join(name::LOCK)).unwrap();
+        lock.lock().unwrap();
+        drop(Unfinished::beside(&parent.path().join("one")).unwrap());
+        assert!(left.join("ranks/000000/1.ckpt").is_file());
+        drop(lock);
+        drop(Unfinished::beside(&parent.path().join("two")).unwrap());
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
     }
 
     #[test]

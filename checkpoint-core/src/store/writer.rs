@@ -641,6 +641,11 @@ mod tests {
         fs::write(writer.home().location(1), "another's").unwrap();
         writer.retire(generation);
         assert_eq!(fs::read(writer.home().location(1)).unwrap(), b"another's");
+        // The claim looks by itself: a tool reads for long before it removes.
+        let error = writer.claim.remove_at_once(1).unwrap_err();
+        assert!(error.to_string().contains("no longer the directory"), "{error}");
+        writer.claim.remove(1).unwrap_err();
+        assert_eq!(fs::read(writer.home().location(1)).unwrap(), b"another's");
     }
 
     #[test]

@@ -173,6 +173,21 @@ fn a_run_whose_claim_was_removed_is_told_of_a_later_one() {
 }
 
 #[test]
+fn two_runs_whose_claims_were_removed_never_share_a_name() {
+    let server = Server::start();
+    let mut first = open::<u64>(&server).unwrap();
+    first.save(&1).unwrap();
+    let mut second = open::<u64>(&server).unwrap();
+    assert_eq!(second.load().unwrap(), Some(1));
+    remove_claims(&server);
+    first.save(&2).unwrap();
+    let error = second.save(&20).unwrap_err();
+    assert!(matches!(error, Error::TakenOver { .. }), "{error}");
+    drop((first, second));
+    assert_eq!(load(&server), Some(2_u64));
+}
+
+#[test]
 fn a_run_without_its_claim_saves_nothing_over_a_later_one() {
     let server = Server::start();
     let mut first = open::<u64>(&server).unwrap();

@@ -161,12 +161,24 @@ fn run_group(path: &Path, states: std::ops::RangeInclusive<u64>) -> Vec<Option<u
 /// Does that, and keeps so many of the newest.
 #[cfg(feature = "group")]
 fn run_group_and_keep(path: &Path, keep: usize, states: std::ops::RangeInclusive<u64>) -> Vec<Option<u64>> {
+    run_group_of(2, path, keep, states)
+}
+
+/// Does that in a group of this size.
+#[cfg(feature = "group")]
+fn run_group_of(
+    size: usize,
+    path: &Path,
+    keep: usize,
+    states: std::ops::RangeInclusive<u64>,
+) -> Vec<Option<u64>> {
     std::thread::scope(|scope| {
-        let members = crate::group::Threads::new(2).into_iter().map(|member| {
+        let members = crate::group::Threads::new(size).into_iter().map(|member| {
             let states = states.clone();
             scope.spawn(move || {
                 let builder = Checkpointer::<u64>::builder(path).keep_last(keep);
                 let mut group = builder.open_group(member).unwrap();
+                group.on_resize(|_, _| Ok(()));
                 let loaded = group.load().unwrap();
                 states.for_each(|state| group.save(&state).map(drop).unwrap());
                 loaded
@@ -215,6 +227,23 @@ fn all_generations_in_the_copy_of_a_group_have_their_parts() {
         places += 1;
     }
     assert!((8..40).contains(&places), "{places}");
+}
+
+#[cfg(feature = "group")]
+#[test]
+fn a_copy_of_a_group_that_changed_its_size_has_all_generations() {
+    for (before, after) in [(3, 2), (2, 4), (1, 3)] {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, to) = (parent.path().join("run.ckpt"), parent.path().join("copy"));
+        run_group_of(before, &path, 9, 1..=1);
+        run_group_of(after, &path, 9, 2..=2);
+        fs::create_dir(path.join(RANKS).join("000007")).unwrap();
+        assert_eq!(copy(&path, &to).unwrap().generations, [1, 2], "{before} {after}");
+        inspect::rewind(&to, &Protection::new(), 1).unwrap();
+        #[allow(clippy::reversed_empty_ranges, reason = "nothing is saved")]
+        let loaded = run_group_of(before, &to, 9, 1..=0);
+        assert_eq!(loaded, vec![Some(1); before], "{before} {after}");
+    }
 }
 
 #[cfg(feature = "group")]

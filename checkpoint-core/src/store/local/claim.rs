@@ -103,6 +103,8 @@ impl DirectoryClaim {
 
     /// Takes the name of a generation away. `None` where it stays for now.
     fn retire(&mut self, generation: u64) -> io::Result<Option<Retired>> {
+        // Another directory with a generation of this number may have come in its place.
+        self.guard.check_place().map_err(io::Error::other)?;
         // This only looks at the name: there may be thousands of pins.
         if self.pinned.contains(&generation) && self.directory.has_pin(generation) {
             return Ok(None);

@@ -64,12 +64,23 @@ struct LockFile {
     metadata: fs::Metadata,
     /// True if it got our text.
     is_ours: bool,
+    right: Right,
+}
+
+/// What is known of the lock of a lock file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Right {
+    Held,
+    /// Its file system took it away, and it could not be taken again yet.
+    ToBeTaken,
+    /// Another program got it.
+    Lost,
 }
 
 impl LockFile {
     fn new(file: File) -> io::Result<LockFile> {
         let metadata = file.metadata()?;
-        Ok(LockFile { file, metadata, is_ours: false })
+        Ok(LockFile { file, metadata, is_ours: false, right: Right::Held })
     }
 
     /// Writes the holder to it. It is only for messages, and for the look of a holder that lost its
@@ -98,9 +109,6 @@ impl LockFile {
     /// # Errors
     /// It cannot be read. So NFS and CephFS answer on a machine that has lost its lock.
     fn taken_by(&self, holder: &str) -> io::Result<Option<String>> {
-        if !self.is_ours {
-            return Ok(None);
-        }
         let mut file = &self.file;
         let mut text = Vec::new();
         let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(LONGEST).read_to_end(&mut text));
@@ -109,7 +117,7 @@ impl LockFile {
                 format!("its lock file cannot be read, as where its server took the lock away: {error}");
             io::Error::new(error.kind(), why)
         })?;
-        Ok(String::from_utf8(text).ok().filter(|text| is_of_other(text, holder)))
+        Ok(String::from_utf8(text).ok().filter(|text| self.is_ours && is_of_other(text, holder)))
     }
 
     /// True if a path leads to it.
@@ -332,8 +340,12 @@ impl DirectoryLock {
             return Ok(false);
         }
         // The former one is closed before: that could end the new lock.
-        *current = LockFile { is_ours: current.is_ours, ..found };
-        Ok(self.lock_again(&current.file)? && current.taken_by(&self.holder)?.is_none())
+        *current = LockFile { is_ours: current.is_ours, right: Right::ToBeTaken, ..found };
+        current.right = match self.lock_again(&current.file)? {
+            true => Right::Held,
+            false => Right::Lost,
+        };
+        Ok(current.right == Right::Held && current.taken_by(&self.holder)?.is_none())
     }
 
     /// True where the lock file may not be opened, and no program can have it: there is none, or it
@@ -391,9 +403,13 @@ impl Lock for DirectoryLock {
         if !self.is_there(&file)? {
             return self.make_again(&mut file);
         }
-        match file.taken_by(&self.holder) {
-            Ok(other) => Ok(other.is_none()),
-            Err(error) => self.taken_again(&mut file).map_err(|_| error),
+        match (file.right, file.taken_by(&self.holder)) {
+            (Right::Lost, _) => Ok(false),
+            (Right::Held, Ok(other)) => Ok(other.is_none()),
+            (_, Err(_)) if self.is_decisive => Ok(true),
+            (_, Err(error)) => self.taken_again(&mut file).map_err(|_| error),
+            // Before a text tells anything, the lock must be there.
+            (Right::ToBeTaken, Ok(_)) => self.taken_again(&mut file),
         }
     }
 
@@ -411,6 +427,12 @@ impl Lock for DirectoryLock {
             });
             if let Some((other, how)) = other {
                 let holder = format!("{}, {how}", describe_holder(&other, path));
+                return Error::InUse { path: path.to_owned(), holder };
+            }
+            if file.right == Right::Lost {
+                let holder =
+                    "another program, which got the lock that the file system had taken from this program"
+                        .to_owned();
                 return Error::InUse { path: path.to_owned(), holder };
             }
         }
@@ -638,6 +660,47 @@ mod tests {
         let error = guard.check().unwrap_err();
         assert!(matches!(error, Error::Io { .. }) && error.may_pass(), "{error}");
         assert!(!error.is_damage() && error.to_string().contains("lock file cannot be read"), "{error}");
+        // The file can be read by now, and has no lock yet.
+        let error = guard.check().unwrap_err();
+        assert!(matches!(error, Error::Io { .. }) && error.may_pass(), "{error}");
+    }
+
+    #[test]
+    fn a_lock_that_another_program_got_stays_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name::LOCK);
+        fs::write(&path, "us").unwrap();
+        let unread = || LockFile {
+            is_ours: true,
+            ..LockFile::new(File::options().write(true).open(&path).unwrap()).unwrap()
+        };
+        let lock = |directory| DirectoryLock {
+            path: path.parent().unwrap().to_owned(),
+            is_locked: false,
+            is_decisive: directory,
+            directory: None,
+            is_lockable: true,
+            file: Mutex::new(unread()),
+            holder: "us".to_owned(),
+            access: Access::default(),
+            try_lock: File::try_lock,
+            process: Process::current(),
+        };
+        // It has no room for a text.
+        let other = File::open(&path).unwrap();
+        other.try_lock().unwrap();
+        let ours = lock(false);
+        assert!(!ours.stands().unwrap() && !ours.stands().unwrap());
+        let error = ours.lost(directory.path());
+        assert!(
+            matches!(error, Error::InUse { .. }) && error.to_string().contains("got the lock"),
+            "{error}"
+        );
+        // It may have saved, and ended.
+        drop(other);
+        assert!(!ours.stands().unwrap());
+        // Where the lock of the directory decides, it matters nothing.
+        assert!(lock(true).stands().unwrap());
     }
 
     #[test]
