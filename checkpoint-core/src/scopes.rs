@@ -81,6 +81,8 @@ pub struct Scopes {
     age: Age,
     /// The calls of the program itself, outside all scopes.
     calls: Calls,
+    /// The number of times that each scope was entered, by its name.
+    counted: Arc<BTreeMap<String, u64>>,
     /// The types met so far: to find out about one takes time, and a scope may be entered often.
     programs: HashMap<TypeId, Known>,
     /// The number of saving calls so far. Each looks for a reason to stop.
@@ -154,7 +156,7 @@ impl Scopes {
             of_run.promise(counted, unread)?;
         }
         // The program may have begun before, in this very process.
-        self.stack.calls = if is_begun { calls } else { BTreeMap::new() };
+        self.counted = Arc::new(if is_begun { calls } else { BTreeMap::new() });
         self.restored = frames;
         self.calls = Calls::Kept;
         (self.is_told, self.is_cut_short) = (false, false);
@@ -196,22 +198,16 @@ impl Scopes {
         let frame = if is_restored {
             let on_the_way = restored.as_ref().filter(|_| self.restored.len() > 1);
             let loaded = on_the_way.map(|variables| self.known_again(variables)).transpose()?;
-            // What the scope around it gives later is to be the same.
-            if let Some(Frame { given: given @ None, loaded: Some(loaded), .. }) =
-                self.stack.frames.last_mut()
-            {
-                *given = Some(loaded.clone());
-            }
             self.saves += 1;
-            let (entered_at, newest_at) = (self.saves - 1, self.saves);
-            Frame { entered_at, newest_at, loaded, ..self.restored.remove(0) }
+            let counted = Arc::clone(&self.counted);
+            Frame { newest_at: self.saves, loaded, counted, ..self.restored.remove(0) }
         } else {
-            let call = self.stack.calls.entry(name.to_owned()).or_default();
+            let call = Arc::make_mut(&mut self.counted).entry(name.to_owned()).or_default();
             *call = call.saturating_add(1);
-            let calls = if has_variables::<T>() { Calls::NotKept } else { Calls::Kept };
-            let (entered_at, newest_at) = (self.saves, self.saves);
             let frame = Frame::new(name.to_owned(), *call);
-            Frame { work: Some(work), calls, entered_at, newest_at, is_late, ..frame }
+            let calls = if has_variables::<T>() { Calls::NotKept } else { Calls::Kept };
+            let (newest_at, counted) = (self.saves, Arc::clone(&self.counted));
+            Frame { work: Some(work), calls, newest_at, counted, is_late, ..frame }
         };
         *self.calls() = Calls::Entered;
         self.stack.frames.push(frame);
@@ -353,6 +349,9 @@ impl Scopes {
         save: impl FnOnce(&mut Checkpointer<Stack>, &Stack) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let of_run = Arc::clone(self.checkpoints.outputs());
+        // A restart calls again what was called since.
+        let counted = self.stack.frames.last().map_or(&self.counted, |frame| &frame.counted);
+        self.stack.calls.clone_from(counted);
         // A frame that a restart found has counts, and no value yet.
         let mut parts = of_run.in_parts(self.frames().flat_map(|frame| frame.lengths.iter()));
         parts.extend(self.frames().flat_map(|frame| frame.outputs.iter().cloned()));
@@ -398,12 +397,10 @@ impl Scopes {
         }
         let has_outputs = left.iter().any(|frame| !frame.lengths.is_empty());
         self.is_cut_short |= left.iter().any(|frame| frame.is_told);
-        if self.is_cut_short {
-            // The next run calls those that no save has again, and counts them then.
-            for frame in left.iter().filter(|frame| frame.entered_at == self.saves) {
-                if let Some(calls) = self.stack.calls.get_mut(&frame.name) {
-                    *calls = calls.saturating_sub(1);
-                }
+        // The next run calls these again, and counts them then.
+        for frame in left.iter().filter(|frame| frame.is_late) {
+            if let Some(calls) = Arc::make_mut(&mut self.counted).get_mut(&frame.name) {
+                *calls = calls.saturating_sub(1);
             }
         }
         let left = self.stack.frames.split_off(depth);
@@ -440,8 +437,12 @@ impl Scopes {
     /// The error of a save that did not take new variables. It has the exit code of a stop if the
     /// last save has all that there is to save.
     fn stopped(&mut self) -> Error {
-        let exit_code = if self.is_saved() { self.checkpoints.exit_code_of_stop() } else { 1 };
-        Error::ScopeStopped { name: self.active(), exit_code }
+        let name = self.active();
+        if !self.is_saved() {
+            return Error::ScopeStopped { name, exit_code: 1 };
+        }
+        self.checkpoints.leaves_stopped();
+        Error::ScopeStopped { name, exit_code: self.checkpoints.exit_code_of_stop() }
     }
 
     /// Encodes variables on the way back, to know them again.
@@ -457,47 +458,41 @@ impl Scopes {
     /// True if two encodings are of the same variables. A map that was made anew has another order.
     fn is_same(&self, one: &[u8], other: &[u8]) -> Result<bool, Error> {
         let path = self.checkpoints.path();
-        let (one, other) = (embedded::open(path, one)?, embedded::open(path, other)?);
+        let (one, other) = (self.opened(one)?, self.opened(other)?);
         let sums = |container: &Container| container.sums().collect::<Option<Vec<_>>>();
         let has_same_state = matches!((one.state(), other.state()), (Ok(one), Ok(other)) if one == other);
         let has_same_bytes = has_same_state && sums(&one).is_some_and(|one| sums(&other) == Some(one));
         Ok(has_same_bytes || tree::same_in_order(&tree::File::of(path, one), &tree::File::of(path, other)))
     }
 
-    /// Checks on the way back that variables are those that the active scope gave first: it is
-    /// still before the call that the restart has to come back to.
-    fn check_unchanged<T: Checkpoint>(&mut self, variables: &T) -> Result<(), Error> {
-        let bytes = self.known_again(variables)?;
-        match self.frame()?.given.clone() {
-            None => self.frame()?.given = Some(bytes),
-            Some(given) if self.is_same(&given, &bytes)? => {}
-            Some(_) => self.check_restored()?,
-        }
-        Ok(())
-    }
-
-    /// Checks on the way back that variables are those of the last save.
+    /// Checks on the way back that variables are those of the last save: they are the ones that
+    /// belong to the scopes inside.
     fn check_loaded<T: Checkpoint>(&mut self, variables: &T) -> Result<(), Error> {
         if !has_variables::<T>() {
             return Ok(());
         }
-        let loaded = self.frame()?.loaded.clone();
-        let is_loaded = match loaded {
+        let Some(expected) = self.restored.first() else { return Ok(()) };
+        let expected = expected.name.clone();
+        let how = match self.frame()?.loaded.clone() {
+            None => "it had kept none".to_owned(),
             Some(loaded) => {
                 let bytes = self.known_again(variables)?;
-                self.is_same(&loaded, &bytes)?
+                if self.is_same(&loaded, &bytes)? {
+                    return Ok(());
+                }
+                let file =
+                    |bytes| Ok::<_, Error>(tree::File::of(self.checkpoints.path(), self.opened(bytes)?));
+                match tree::same_values(&file(&loaded)?, &file(&bytes)?) {
+                    Ok(()) => "they are in another order".to_owned(),
+                    Err(differences) => differences,
+                }
             }
-            None => false,
         };
-        if is_loaded { Ok(()) } else { self.check_restored() }
+        Err(Error::OtherVariables { scope: self.active(), expected, how })
     }
 
-    /// True, once for each scope, on the way back to a scope inside of it. A program that does not
-    /// go there would never save.
-    fn may_pass(&mut self) -> bool {
-        let is_on_the_way = !self.restored.is_empty();
-        let frame = self.stack.frames.last_mut().filter(|_| is_on_the_way);
-        frame.is_some_and(|frame| !std::mem::replace(&mut frame.has_passed, true))
+    fn opened(&self, bytes: &[u8]) -> Result<Container, Error> {
+        embedded::open(self.checkpoints.path(), bytes)
     }
 
     /// The name of the active scope; empty outside all scopes.
@@ -520,6 +515,7 @@ impl From<Checkpointer<Stack>> for Scopes {
             restored: Vec::new(),
             age: Age::Newest,
             calls: Calls::default(),
+            counted: Arc::default(),
             programs: HashMap::new(),
             turn: 1,
             asked: 0,
@@ -554,7 +550,7 @@ impl<T: Checkpoint> Scope<'_, T> {
     }
 
     /// The number of times that a scope of this name was entered, this time included, over all runs
-    /// that belong together.
+    /// that belong together. A call that a restart does again counts once.
     #[must_use]
     pub fn call(&self) -> u64 {
         self.scopes.stack.frames.get(self.depth - 1).map_or(0, |frame| frame.call)
@@ -566,9 +562,9 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// A restart gives back the variables that were kept before the interrupted call. Keep them as
     /// they are on the way back to that call: count a turn after it, not before. Until the program
     /// has come back to the call, these variables and the results of work [done once](Scope::once)
-    /// stay, and this changes nothing: other variables than those that the scope gave first are an
-    /// error. So take a time, or a count of attempts, once for each turn, and no `HashSet` that was
-    /// made anew: it has another order.
+    /// stay, and this changes nothing: other variables than those that the restart gave back are an
+    /// error, because the scopes inside belong to these. So count restarts, take a time, or change a
+    /// setting behind the call, and keep no `HashSet` that was made anew: it has another order.
     ///
     /// What the program does between this call and the next one is done again. So write to an
     /// [output](crate::Appended) behind the call, or in the function whose scope counts it.
@@ -576,7 +572,7 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// A scope without variables (`()`) keeps nothing: it could not tell its calls apart.
     ///
     /// # Errors
-    /// [`Error::Encode`]; [`Error::OtherScope`] if the program did not come back to the call.
+    /// [`Error::Encode`]; [`Error::OtherVariables`] on the way back.
     pub fn keep(&mut self, variables: &T) -> Result<(), Error> {
         self.leave_forgotten();
         let is_coming_back = !self.scopes.restored.is_empty();
@@ -585,8 +581,7 @@ impl<T: Checkpoint> Scope<'_, T> {
             // These may count the half of some work: those before its call stay.
             self.scopes.frame()?.calls = Calls::Kept;
         } else if has_variables::<T>() && is_coming_back {
-            // Those that were loaded are the ones that belong to the scopes inside.
-            self.scopes.check_unchanged(variables)?;
+            self.scopes.check_loaded(variables)?;
             let frame = self.scopes.frame()?;
             frame.was_told |= !std::mem::take(&mut frame.told).is_empty();
             frame.calls = Calls::Kept;
@@ -602,7 +597,7 @@ impl<T: Checkpoint> Scope<'_, T> {
             }
             return Ok(());
         }
-        let saves = self.scopes.saves;
+        let (saves, counted) = (self.scopes.saves, Arc::clone(&self.scopes.counted));
         let frame = self.scopes.frame()?;
         let mut bytes = frame.kept.take().unwrap_or_default();
         // Results that a restart found, and that the program did not get yet, are of this turn.
@@ -621,7 +616,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         frame.note(outputs, &of_run);
         frame.calls = Calls::Kept;
         frame.kept = Some(bytes);
-        frame.newest_at = saves;
+        (frame.newest_at, frame.counted) = (saves, counted);
         self.scopes.promise_kept();
         Ok(())
     }
@@ -633,15 +628,14 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// what was loaded, and other variables are an error.
     ///
     /// # Errors
-    /// Those of [`Checkpointer::save`]; [`Error::OtherScope`] if a restart did not come back to all
-    /// scopes that were active, and these are not the variables that it loaded.
-    /// [`Error::ScopeStopped`] if a function that was [told to stop](Scopes::should_stop) has
+    /// Those of [`Checkpointer::save`] and [`keep`](Scope::keep). [`Error::ScopeStopped`] if a function that was [told to stop](Scopes::should_stop) has
     /// returned: what was kept before its call is saved then, if the last save does not have more.
     /// Also if a function was told on the way back to a scope inside of it: the last save stands
     /// then.
     pub fn save(&mut self, variables: &T) -> Result<Saved, Error> {
         self.leave_forgotten();
         if self.scopes.must_not_save() {
+            self.scopes.has_saved_for_stop |= self.scopes.is_saved() && self.scopes.checkpoints.is_to_stop();
             return Err(self.scopes.stopped());
         }
         if !self.scopes.restored.is_empty() {
@@ -660,8 +654,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     ///
     /// After a restart the program comes back to the scope inside of which the checkpoint was
     /// saved. On the way there, this saves nothing: all that there is to save is in that
-    /// checkpoint, and a reason to stop counts as saved. It is an error the second time in a scope,
-    /// if these are not the variables that were loaded.
+    /// checkpoint, and a reason to stop counts as saved. If it is due there, other variables than
+    /// those that were loaded are an error.
     ///
     /// Once a function that was [told to stop](Scopes::should_stop) has returned, it saves at most
     /// what was kept before the call of that function.
@@ -686,9 +680,7 @@ impl<T: Checkpoint> Scope<'_, T> {
             return Ok(Decision::NotDue);
         }
         if !self.scopes.restored.is_empty() {
-            if !self.scopes.may_pass() {
-                self.scopes.check_loaded(variables)?;
-            }
+            self.scopes.check_loaded(variables)?;
             self.scopes.has_saved_for_stop |= is_for_stop;
             return Ok(Decision::NotDue);
         }
@@ -798,14 +790,14 @@ impl<T: Checkpoint> Scope<'_, T> {
         let mut bytes = Vec::new();
         let outputs = self.scopes.encode(&result, &mut bytes)?;
         let of_run = Arc::clone(self.scopes.checkpoints.outputs());
-        let saves = self.scopes.saves;
+        let (saves, counted) = (self.scopes.saves, Arc::clone(&self.scopes.counted));
         let frame = self.scopes.frame()?;
         frame.note(outputs, &of_run);
         frame.done.insert(name.to_owned(), bytes);
         frame.told.insert(name.to_owned());
         // A save inside of a direct call before it is ahead of the result.
         if before == Calls::Kept {
-            frame.newest_at = saves;
+            (frame.newest_at, frame.counted) = (saves, counted);
         }
         self.scopes.promise_kept();
         Ok(result)

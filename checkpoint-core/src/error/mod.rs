@@ -804,6 +804,26 @@ pub enum Error {
         expected: String,
     },
 
+    /// The program restarted, and on the way back to the scope that was active when the checkpoint
+    /// was saved, a scope gave other variables than those that it had got.
+    #[error(
+        "{}",
+        shown!(
+            "the checkpoint was saved inside scope `{expected}` of scope `{scope}`, and on the way back there this \
+            program gives other variables of `{scope}` than the restart gave it ({how}): come back to that call with the \
+            same variables, and change them behind it"
+        )
+    )]
+    #[non_exhaustive]
+    OtherVariables {
+        /// The active scope.
+        scope: String,
+        /// The scope that the restart must return to.
+        expected: String,
+        /// The differences.
+        how: String,
+    },
+
     /// The program restored scopes after it had entered one.
     #[error("{}", shown!("scope `{name}` is active: call `restore` before any scope is entered"))]
     #[non_exhaustive]

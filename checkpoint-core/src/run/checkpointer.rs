@@ -570,6 +570,12 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.inner.saver.run.should_stop().map_or(exit_codes.requeue, |reason| exit_codes.of(reason))
     }
 
+    /// Notes that the program gets an error that says that it was stopped, with its work saved. It
+    /// may be dropped then without a call of `finish`.
+    pub(crate) fn leaves_stopped(&mut self) {
+        self.inner.saver.run.leaves_stopped();
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.inner.saver.run.is_stopping()
     }

@@ -45,6 +45,8 @@ pub(crate) struct Run {
     touch: Duration,
     /// True if the program knows that it must stop.
     knows_to_stop: bool,
+    /// True if the program has an error that says that it was stopped, with its work saved.
+    leaves_stopped: bool,
     ended: bool,
 }
 
@@ -82,6 +84,7 @@ impl Run {
             announces: true,
             touch: TOUCH_EVERY,
             knows_to_stop: false,
+            leaves_stopped: false,
             ended: false,
         }
     }
@@ -352,6 +355,12 @@ impl Run {
         self.stop.exit_codes()
     }
 
+    /// Notes that the program has an error that says that it was stopped, with its work saved: it
+    /// ends well, if it ends by that.
+    pub(crate) fn leaves_stopped(&mut self) {
+        self.leaves_stopped = true;
+    }
+
     /// Ends the run as intended, and not by accident. The request that stopped it is met if the
     /// program ends `well`. Otherwise it stays: what starts a program again after an error would
     /// not know of it.
@@ -402,7 +411,12 @@ impl Drop for Run {
         }
         self.stop.leave();
         // A panic is a failure of the run, and so is an end without the call of `end`.
-        if !self.ended && !std::thread::panicking() {
+        if self.ended || std::thread::panicking() {
+            return;
+        }
+        if self.leaves_stopped {
+            self.end(true);
+        } else {
             let now = self.now();
             self.journal.ended(now, End::Closed);
         }

@@ -1,6 +1,7 @@
 //! What [`Scopes`](super::Scopes) save: the functions that are active, and what each of them kept.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -43,10 +44,6 @@ pub(super) struct Frame {
     /// may have another path than in `kept`.
     #[serde(skip)]
     pub(super) loaded: Option<Vec<u8>>,
-    /// The variables that it gave first on the way back to a scope inside. They may differ from
-    /// `loaded`, as by a count of restarts.
-    #[serde(skip)]
-    pub(super) given: Option<Vec<u8>>,
     /// The work that it does once at this moment; empty outside of such work.
     #[serde(skip)]
     pub(super) doing: String,
@@ -61,18 +58,15 @@ pub(super) struct Frame {
     /// The turn in which the function last asked whether it must stop.
     #[serde(skip)]
     pub(super) asked: u64,
-    /// True if a save that was due was left out on the way back to a scope inside.
-    #[serde(skip)]
-    pub(super) has_passed: bool,
     /// True if the function was told to stop.
     #[serde(skip)]
     pub(super) is_told: bool,
-    /// The number of saves when it was entered.
-    #[serde(skip)]
-    pub(super) entered_at: u64,
     /// The number of saves when its variables were kept, or a result was added to them.
     #[serde(skip)]
     pub(super) newest_at: u64,
+    /// The number of times that each scope had been entered then.
+    #[serde(skip)]
+    pub(super) counted: Arc<BTreeMap<String, u64>>,
     /// True if it was entered after a function was told to stop: a restart is not there yet.
     #[serde(skip)]
     pub(super) is_late: bool,
@@ -117,16 +111,14 @@ impl Frame {
             lengths: BTreeMap::new(),
             outputs: Vec::new(),
             loaded: None,
-            given: None,
             doing: String::new(),
             told: BTreeSet::new(),
             was_told: false,
             calls: Calls::Kept,
             asked: 0,
-            has_passed: false,
             is_told: false,
-            entered_at: 0,
             newest_at: 0,
+            counted: Arc::default(),
             is_late: false,
         }
     }

@@ -127,6 +127,113 @@ fn a_save_around_stopped_work_is_an_error_and_costs_none() {
     assert_eq!(add_nested(&path, u64::MAX, true).unwrap().0, 9);
 }
 
+/// As `main` ends where the error is passed on, and where it is handled.
+#[test]
+fn a_halt_that_ends_in_an_error_of_a_save_is_met() {
+    for finishes in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run.ckpt");
+        let mut scopes = open(&path);
+        let mut outer = scopes.enter::<u64>("outer").unwrap();
+        outer.keep(&0).unwrap();
+        let mut inner = outer.enter::<u64>("inner").unwrap();
+        inner.save(&1).unwrap();
+        crate::stop::request_halt(&path, "").unwrap();
+        while inner.should_stop().is_none() {}
+        drop(inner);
+        let error = outer.save(&1).unwrap_err();
+        assert!(matches!(error, Error::ScopeStopped { exit_code: 76, .. }), "{error}");
+        drop(outer);
+        if finishes {
+            assert!(scopes.finish().unwrap().stopped.is_some());
+        } else {
+            drop(scopes);
+        }
+        assert!(!path.join("halt").exists());
+        let mut scopes = open(&path);
+        assert!(scopes.should_stop().is_none());
+        let mut outer = scopes.enter::<u64>("outer").unwrap();
+        assert_eq!(outer.enter::<u64>("inner").unwrap().restored(), Some(1));
+    }
+}
+
+/// Whether a stop, a save or a kill comes between: a call that is done again counts once.
+#[test]
+fn the_number_of_a_call_is_that_of_a_run_without_a_restart() {
+    let told = |scopes: &mut Scopes| {
+        scopes.checkpoints.stop(StopReason::Signal(Signal::TERM));
+        while scopes.should_stop().is_none() {}
+        Ok::<u64, Error>(0)
+    };
+    let call = |scopes: &mut Scopes, name: &str| scopes.enter::<()>(name).unwrap().call();
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+
+    // The call comes before work that is told to stop.
+    let mut scopes = open(&at("work"));
+    let mut main = scopes.enter::<u64>("main").unwrap();
+    main.keep(&1).unwrap();
+    assert_eq!(call(&mut main, "sample"), 1);
+    main.once("refine", told).unwrap();
+    assert!(main.save_if_due(&2).unwrap().is_saved());
+    drop(main);
+    drop(scopes);
+    let mut scopes = open(&at("work"));
+    let mut main = scopes.enter::<u64>("main").unwrap();
+    assert_eq!(main.restored(), Some(1));
+    assert_eq!(call(&mut main, "sample"), 1);
+    main.keep(&2).unwrap();
+    assert_eq!(call(&mut main, "sample"), 2);
+
+    // The function around them is not saved either.
+    let mut scopes = open(&at("between"));
+    let mut main = scopes.enter::<u64>("main").unwrap();
+    main.keep(&1).unwrap();
+    let mut middle = main.enter::<u64>("middle").unwrap();
+    middle.keep(&1).unwrap();
+    assert_eq!(call(&mut middle, "sample"), 1);
+    middle.once("refine", told).unwrap();
+    drop(middle);
+    main.save_if_due(&2).unwrap();
+    drop(main);
+    drop(scopes);
+    let mut scopes = open(&at("between"));
+    let mut main = scopes.enter::<u64>("main").unwrap();
+    assert_eq!(main.restored(), Some(1));
+    let mut middle = main.enter::<u64>("middle").unwrap();
+    assert_eq!((middle.call(), middle.restored()), (1, None));
+    middle.keep(&1).unwrap();
+    assert_eq!(call(&mut middle, "sample"), 1);
+
+    // The scope has no variables that could count it.
+    let mut scopes = open(&at("none"));
+    let mut main = scopes.enter::<()>("main").unwrap();
+    main.once("a", |scopes| Ok::<u64, Error>(call(scopes, "sample"))).unwrap();
+    assert_eq!(call(&mut main, "sample"), 2);
+    main.save(&()).unwrap();
+    drop(main);
+    drop(scopes);
+    let mut scopes = open(&at("none"));
+    let mut main = scopes.enter::<()>("main").unwrap();
+    main.once("a", |scopes| Ok::<u64, Error>(call(scopes, "sample"))).unwrap();
+    assert_eq!(call(&mut main, "sample"), 2);
+
+    // It is told, and calls another before it saves once more.
+    let mut scopes = open(&at("late"));
+    let mut main = scopes.enter::<u64>("main").unwrap();
+    main.keep(&0).unwrap();
+    told(&mut main).unwrap();
+    assert_eq!(call(&mut main, "evaluation"), 1);
+    main.save(&1).unwrap();
+    drop(main);
+    drop(scopes);
+    let mut scopes = open(&at("late"));
+    let mut main = scopes.enter::<u64>("main").unwrap();
+    assert_eq!(main.restored(), Some(1));
+    main.keep(&1).unwrap();
+    assert_eq!(call(&mut main, "evaluation"), 1);
+}
+
 /// With a scope of its own, or with a loop in the work itself.
 #[test]
 fn stopped_work_is_not_remembered_as_done_once() {
@@ -835,7 +942,7 @@ fn a_save_before_each_call_is_no_error_in_a_restart() {
     let mut outer = scopes.enter::<u64>("outer").unwrap();
     outer.save(&5).unwrap();
     let error = outer.save(&6).unwrap_err();
-    assert!(matches!(error, Error::OtherScope { .. }), "{error}");
+    assert!(matches!(error, Error::OtherVariables { .. }), "{error}");
 }
 
 /// Two functions of one name, and each calls the other.
@@ -883,16 +990,15 @@ fn a_program_that_left_its_way_back_is_told_when_it_saves() {
     let mut main = scopes.enter::<u64>("main").unwrap();
     // It does not evaluate any more.
     main.keep(&100).unwrap();
-    assert_eq!(main.save_if_due(&101).unwrap(), Decision::NotDue);
-    let errors = [
-        main.keep(&101).unwrap_err(),
-        main.save_if_due(&101).unwrap_err(),
-        main.save(&101).unwrap_err(),
-        main.enter::<u64>("other").unwrap_err(),
-    ];
+    assert_eq!(main.save_if_due(&100).unwrap(), Decision::NotDue);
+    let errors =
+        [main.save_if_due(&101).unwrap_err(), main.keep(&101).unwrap_err(), main.save(&101).unwrap_err()];
     for error in errors {
-        assert!(matches!(error, Error::OtherScope { .. }), "{error}");
+        assert!(matches!(error, Error::OtherVariables { .. }), "{error}");
+        assert!(error.to_string().contains("100") && error.to_string().contains("101"), "{error}");
     }
+    let error = main.enter::<u64>("other").unwrap_err();
+    assert!(matches!(error, Error::OtherScope { .. }), "{error}");
 }
 
 /// The bytes are promised until the save has ended, whether it has by then or not.
@@ -949,10 +1055,10 @@ fn work_that_is_done_again_on_the_way_back_is_of_its_turn() {
 }
 
 /// The caller passes over an error on the way back, and goes on to its next turn. It may give its
-/// variables first, or not.
+/// variables first, or not, and the error may come before the scope, or in it.
 #[test]
 fn a_call_takes_no_scope_of_the_turn_before() {
-    for gives_first in [true, false] {
+    for (gives_first, enters) in [(true, true), (false, true), (false, false)] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("run.ckpt");
         let mut scopes = open(&path);
@@ -970,10 +1076,12 @@ fn a_call_takes_no_scope_of_the_turn_before() {
         if gives_first {
             outer.keep(&3).unwrap();
         }
-        // It fails before it comes to the inner scope of its own.
-        drop(outer.enter::<u64>("inner").unwrap());
+        if enters {
+            // It fails before it comes to the inner scope of its own.
+            drop(outer.enter::<u64>("inner").unwrap());
+        }
         let error = outer.keep(&4).unwrap_err();
-        assert!(matches!(error, Error::OtherScope { .. }), "{error}");
+        assert!(matches!(error, Error::OtherVariables { .. }), "{error}");
         // The call of the same turn is the one.
         outer.keep(&3).unwrap();
         let mut inner = outer.enter::<u64>("inner").unwrap();
@@ -1075,7 +1183,7 @@ fn the_same_values_in_another_order_are_those_of_another_turn() {
         outer.keep(now).unwrap();
         outer.save(now).unwrap();
         for error in [outer.keep(next).unwrap_err(), outer.save(next).unwrap_err()] {
-            assert!(matches!(error, Error::OtherScope { .. }), "{error}");
+            assert!(matches!(error, Error::OtherVariables { .. }), "{error}");
         }
     }
     let text = |letters: &str| letters.chars().map(String::from).collect::<Vec<String>>();
