@@ -137,7 +137,7 @@ fn a_program_that_takes_another_way_than_before_is_told_so() {
     assert!(matches!(&error, Error::OtherScope { expected, .. } if expected == "outer"), "{error}");
     let mut outer = scopes.enter::<u32>("outer").unwrap();
     let error = outer.save(&2).unwrap_err();
-    assert!(error.to_string().contains("before it returned to it"), "{error}");
+    assert!(error.to_string().contains("gives other variables of `outer`"), "{error}");
     let error = outer.enter::<u32>("another").unwrap_err();
     assert!(error.to_string().contains("inside scope `inner` of scope `outer`"), "{error}");
     assert_eq!(outer.enter::<u32>("inner").unwrap().restored(), Some(3));
@@ -251,7 +251,7 @@ fn a_save_that_is_due_on_the_way_back_waits_for_the_inner_scope() {
     let mut outer = scopes.enter::<u32>("outer").unwrap();
     assert_eq!(outer.save_if_due(&2).unwrap(), Decision::NotDue);
     let error = outer.save_if_due(&3).unwrap_err();
-    assert!(matches!(&error, Error::OtherScope { expected, .. } if expected == "inner"), "{error}");
+    assert!(matches!(&error, Error::OtherVariables { expected, .. } if expected == "inner"), "{error}");
     drop(outer);
     drop(scopes);
 

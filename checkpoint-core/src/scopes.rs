@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 pub use self::frame::Stack;
 use self::frame::{Calls, Frame};
+use crate::base::warnings::warn;
 use crate::container::{Container, Metadata};
 use crate::error::Error;
 use crate::evolution::Program;
@@ -26,6 +27,10 @@ use crate::run::read_back::Net;
 use crate::run::{embedded, reader};
 use crate::state::Checkpoint;
 use crate::tree;
+
+/// The most calls of the functions of one name that are looked at for equal variables: the first
+/// ones tell.
+const MOST_LOOKS: u32 = 16;
 
 /// Checkpoints of a program with its state spread over functions that call each other. Each
 /// function [enters](Scopes::enter) a scope of its own and gives its variables.
@@ -96,6 +101,8 @@ pub struct Scopes {
     /// True if a function that was told to stop has returned. No new variables are saved then:
     /// those around it would count its work as done.
     is_cut_short: bool,
+    /// The number of looks for calls with the same variables, by the name of the scope.
+    looks: BTreeMap<String, u32>,
     /// The number of saves so far. A scope that a restart comes back to counts as one: the last
     /// save has it.
     saves: u64,
@@ -181,7 +188,11 @@ impl Scopes {
         // A function that was told to stop may call what it calls behind its work. The last save
         // stands then, with all that a restart has to come back to.
         let is_late = self.is_behind_stop();
-        let expected = if is_late { None } else { self.restored.first() };
+        let is_again = !is_late && self.is_done_again(&work);
+        if work.is_empty() {
+            self.warn_of_equal_calls(name);
+        }
+        let expected = self.restored.first().filter(|_| !is_late && !is_again);
         if let Some(expected) = expected.filter(|expected| !expected.is_of(name, &work)) {
             let label = |name: &str, work: &str| match work {
                 "" => name.to_owned(),
@@ -196,18 +207,23 @@ impl Scopes {
         let kept = expected.and_then(|expected| expected.kept.clone());
         let restored = kept.map(|kept| self.decode(name, &kept)).transpose()?;
         let frame = if is_restored {
-            let on_the_way = restored.as_ref().filter(|_| self.restored.len() > 1);
+            let is_on_the_way = self.restored.len() > 1 && has_variables::<T>();
+            let on_the_way = restored.as_ref().filter(|_| is_on_the_way);
             let loaded = on_the_way.map(|variables| self.known_again(variables)).transpose()?;
             self.saves += 1;
+            // What was asked before is no reason to stop at once: this scope may save.
+            self.turn += 1;
             let counted = Arc::clone(&self.counted);
             Frame { newest_at: self.saves, loaded, counted, ..self.restored.remove(0) }
         } else {
             let call = Arc::make_mut(&mut self.counted).entry(name.to_owned()).or_default();
-            *call = call.saturating_add(1);
+            if !is_again || *call == 0 {
+                *call = call.saturating_add(1);
+            }
             let frame = Frame::new(name.to_owned(), *call);
             let calls = if has_variables::<T>() { Calls::NotKept } else { Calls::Kept };
             let (newest_at, counted) = (self.saves, Arc::clone(&self.counted));
-            Frame { work: Some(work), calls, newest_at, counted, is_late, ..frame }
+            Frame { work: Some(work), calls, newest_at, counted, is_late, is_again, ..frame }
         };
         *self.calls() = Calls::Entered;
         self.stack.frames.push(frame);
@@ -255,6 +271,8 @@ impl Scopes {
         if !may_tell || self.checkpoints.should_stop().is_none() {
             return None;
         }
+        // On the way back, the checkpoint has all that there is.
+        self.has_saved_for_stop |= !self.restored.is_empty();
         match self.stack.frames.last_mut() {
             Some(frame) => {
                 frame.is_told = true;
@@ -350,8 +368,8 @@ impl Scopes {
     ) -> Result<R, Error> {
         let of_run = Arc::clone(self.checkpoints.outputs());
         // A restart calls again what was called since.
-        let counted = self.stack.frames.last().map_or(&self.counted, |frame| &frame.counted);
-        self.stack.calls.clone_from(counted);
+        let last = self.stack.frames.iter().rev().find(|frame| !frame.is_again);
+        self.stack.calls.clone_from(last.map_or(&self.counted, |frame| &frame.counted));
         // A frame that a restart found has counts, and no value yet.
         let mut parts = of_run.in_parts(self.frames().flat_map(|frame| frame.lengths.iter()));
         parts.extend(self.frames().flat_map(|frame| frame.outputs.iter().cloned()));
@@ -367,7 +385,45 @@ impl Scopes {
 
     /// The active scopes, and those that a restart is still to come back to.
     fn frames(&self) -> impl Iterator<Item = &Frame> {
-        self.stack.frames.iter().chain(&self.restored)
+        self.stack.frames.iter().filter(|frame| !frame.is_again).chain(&self.restored)
+    }
+
+    /// True on the way back inside of work that is not the one in which the last save was made: its
+    /// result was forgotten by then, and so it is done again.
+    fn is_done_again(&self, work: &str) -> bool {
+        let Some(outer) = self.stack.frames.last() else { return false };
+        let is_other = |expected: &Frame| expected.work.as_deref().is_some_and(|expected| expected != work);
+        // A scope without variables forgets none.
+        let may_forget = outer.loaded.is_some() && !work.is_empty();
+        outer.is_again || (may_forget && self.restored.first().is_some_and(is_other))
+    }
+
+    /// Warns where the active scope kept the same variables before this call as before the last
+    /// one: for a restart, the two are the same call.
+    fn warn_of_equal_calls(&mut self, name: &str) {
+        let path = self.checkpoints.path();
+        let Some(outer) = self.stack.frames.last_mut() else { return };
+        let Some(kept) = &outer.kept else { return };
+        let looks = match self.looks.get_mut(&outer.name) {
+            Some(looks) => looks,
+            None => self.looks.entry(outer.name.clone()).or_default(),
+        };
+        if *looks >= MOST_LOOKS {
+            return;
+        }
+        *looks += 1;
+        let Some(print) = embedded::print(path, kept) else { return };
+        let before = outer.called.replace((name.to_owned(), print));
+        if let Some((before, _)) = before.filter(|(_, before)| *before == print) {
+            *looks = MOST_LOOKS;
+            let outer = &outer.name;
+            let _warnings = self.checkpoints.warnings().enter();
+            warn(format!(
+                "scope `{outer}` kept the same variables before a call of `{before}` and one of `{name}`: a restart cannot \
+                 tell them apart, and may go on with the wrong one; if the second is not the first one tried again, let \
+                 the variables count the calls, or make each inside `once`"
+            ));
+        }
     }
 
     /// Has the outputs keep the bytes that the next save counts on.
@@ -406,7 +462,7 @@ impl Scopes {
         let left = self.stack.frames.split_off(depth);
         if !self.restored.is_empty() {
             // A function that failed on the way back is called again, and goes on from there.
-            let left = left.into_iter().filter(|frame| !frame.is_late).map(Frame::left_on_the_way);
+            let left = left.into_iter().filter(|frame| !frame.is_aside()).map(Frame::left_on_the_way);
             self.restored.splice(0..0, left);
         }
         if has_outputs {
@@ -418,6 +474,11 @@ impl Scopes {
     /// program does from there on may count on the half of some work.
     fn is_behind_stop(&self) -> bool {
         self.is_told || self.is_cut_short || self.stack.frames.iter().any(|frame| frame.is_told)
+    }
+
+    /// True in a scope that was entered in work which a restart does again on its way back.
+    fn is_again(&self) -> bool {
+        self.stack.frames.last().is_some_and(|frame| frame.is_again)
     }
 
     /// True if the last save has all that the active scopes had kept before the stop, or more.
@@ -455,44 +516,34 @@ impl Scopes {
         Ok(bytes)
     }
 
-    /// True if two encodings are of the same variables. A map that was made anew has another order.
-    fn is_same(&self, one: &[u8], other: &[u8]) -> Result<bool, Error> {
-        let path = self.checkpoints.path();
-        let (one, other) = (self.opened(one)?, self.opened(other)?);
-        let sums = |container: &Container| container.sums().collect::<Option<Vec<_>>>();
-        let has_same_state = matches!((one.state(), other.state()), (Ok(one), Ok(other)) if one == other);
-        let has_same_bytes = has_same_state && sums(&one).is_some_and(|one| sums(&other) == Some(one));
-        Ok(has_same_bytes || tree::same_in_order(&tree::File::of(path, one), &tree::File::of(path, other)))
-    }
-
     /// Checks on the way back that variables are those of the last save: they are the ones that
-    /// belong to the scopes inside.
+    /// belong to the scopes inside. A scope without variables has nothing to tell turns apart.
     fn check_loaded<T: Checkpoint>(&mut self, variables: &T) -> Result<(), Error> {
-        if !has_variables::<T>() {
-            return Ok(());
-        }
-        let Some(expected) = self.restored.first() else { return Ok(()) };
+        let Some(expected) = self.restored.first().filter(|_| has_variables::<T>()) else { return Ok(()) };
         let expected = expected.name.clone();
         let how = match self.frame()?.loaded.clone() {
             None => "it had kept none".to_owned(),
             Some(loaded) => {
                 let bytes = self.known_again(variables)?;
-                if self.is_same(&loaded, &bytes)? {
+                let path = self.checkpoints.path();
+                let (loaded, now) = (embedded::open(path, &loaded)?, embedded::open(path, &bytes)?);
+                let sums = |container: &Container| container.sums().collect::<Option<Vec<_>>>();
+                let has_same_state =
+                    matches!((loaded.state(), now.state()), (Ok(loaded), Ok(now)) if loaded == now);
+                if has_same_state && sums(&loaded).is_some_and(|loaded| sums(&now) == Some(loaded)) {
                     return Ok(());
                 }
-                let file =
-                    |bytes| Ok::<_, Error>(tree::File::of(self.checkpoints.path(), self.opened(bytes)?));
-                match tree::same_values(&file(&loaded)?, &file(&bytes)?) {
-                    Ok(()) => "they are in another order".to_owned(),
-                    Err(differences) => differences,
+                // A map that was made anew has another order.
+                let (loaded, now) = (tree::File::of(path, loaded), tree::File::of(path, now));
+                if tree::same_in_order(&loaded, &now) {
+                    return Ok(());
                 }
+                tree::same_values(&loaded, &now)
+                    .err()
+                    .unwrap_or_else(|| "they are in another order".to_owned())
             }
         };
         Err(Error::OtherVariables { scope: self.active(), expected, how })
-    }
-
-    fn opened(&self, bytes: &[u8]) -> Result<Container, Error> {
-        embedded::open(self.checkpoints.path(), bytes)
     }
 
     /// The name of the active scope; empty outside all scopes.
@@ -522,6 +573,7 @@ impl From<Checkpointer<Stack>> for Scopes {
             is_told: false,
             has_saved_for_stop: false,
             is_cut_short: false,
+            looks: BTreeMap::new(),
             saves: 0,
         }
     }
@@ -550,7 +602,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     }
 
     /// The number of times that a scope of this name was entered, this time included, over all runs
-    /// that belong together. A call that a restart does again counts once.
+    /// that belong together. A call that a restart does again counts once. In work that is [done
+    /// again](Scope::once) on the way back, it is the number of the last such call.
     #[must_use]
     pub fn call(&self) -> u64 {
         self.scopes.stack.frames.get(self.depth - 1).map_or(0, |frame| frame.call)
@@ -569,12 +622,20 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// What the program does between this call and the next one is done again. So write to an
     /// [output](crate::Appended) behind the call, or in the function whose scope counts it.
     ///
+    /// Two calls with the same variables are one and the same to a restart, as if the first were
+    /// tried again. So let the variables tell the calls of a turn apart, by a number or a phase, or
+    /// make each call inside of [`once`](Scope::once). A warning tells of such calls.
+    ///
     /// A scope without variables (`()`) keeps nothing: it could not tell its calls apart.
     ///
     /// # Errors
     /// [`Error::Encode`]; [`Error::OtherVariables`] on the way back.
     pub fn keep(&mut self, variables: &T) -> Result<(), Error> {
         self.leave_forgotten();
+        if self.scopes.is_again() {
+            self.scopes.frame()?.calls = Calls::Kept;
+            return Ok(());
+        }
         let is_coming_back = !self.scopes.restored.is_empty();
         let is_over = self.scopes.is_cut_short || (is_coming_back && self.scopes.is_behind_stop());
         if has_variables::<T>() && is_over {
@@ -628,18 +689,15 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// what was loaded, and other variables are an error.
     ///
     /// # Errors
-    /// Those of [`Checkpointer::save`] and [`keep`](Scope::keep). [`Error::ScopeStopped`] if a function that was [told to stop](Scopes::should_stop) has
-    /// returned: what was kept before its call is saved then, if the last save does not have more.
-    /// Also if a function was told on the way back to a scope inside of it: the last save stands
-    /// then.
+    /// Those of [`Checkpointer::save`] and [`keep`](Scope::keep). [`Error::ScopeStopped`] if a
+    /// function that was [told to stop](Scopes::should_stop) has returned: what was kept before its
+    /// call is saved then, if the last save does not have more. Also if a function was told on the
+    /// way back to a scope inside of it: the last save stands then.
     pub fn save(&mut self, variables: &T) -> Result<Saved, Error> {
         self.leave_forgotten();
         if self.scopes.must_not_save() {
             self.scopes.has_saved_for_stop |= self.scopes.is_saved() && self.scopes.checkpoints.is_to_stop();
             return Err(self.scopes.stopped());
-        }
-        if !self.scopes.restored.is_empty() {
-            self.scopes.check_loaded(variables)?;
         }
         self.keep(variables)?;
         let saved = self.scopes.saved(|checkpoints, stack| checkpoints.save(stack))?;
@@ -680,7 +738,9 @@ impl<T: Checkpoint> Scope<'_, T> {
             return Ok(Decision::NotDue);
         }
         if !self.scopes.restored.is_empty() {
-            self.scopes.check_loaded(variables)?;
+            if !self.scopes.is_again() {
+                self.scopes.check_loaded(variables)?;
+            }
             self.scopes.has_saved_for_stop |= is_for_stop;
             return Ok(Decision::NotDue);
         }
@@ -713,6 +773,10 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// not remembered either: if the program goes on after it, return it as the result, a `Result`.
     /// If the work was told to [stop](Scopes::should_stop), its result is returned, and not
     /// remembered.
+    ///
+    /// A result that was forgotten before the last save is made again on the way back there. So do
+    /// work that comes before a loop in a scope without variables around the function that has the
+    /// loop. The scopes of work that is done again save nothing.
     ///
     /// ```
     /// use checkpointed::{Error, Scopes};
@@ -782,7 +846,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         if self.scopes.is_behind_stop() {
             return Ok(result);
         }
-        if has_variables::<T>() && !self.scopes.restored.is_empty() {
+        if self.scopes.is_again() || (has_variables::<T>() && !self.scopes.restored.is_empty()) {
             // The last save forgot the result, and so does this run once it has come back.
             self.scopes.frame()?.told.insert(name.to_owned());
             return Ok(result);

@@ -1,6 +1,8 @@
 //! Encodes a value as a checkpoint in memory, with its schema and its checksums, to store it inside
 //! another one.
 
+#[cfg(feature = "scopes")]
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 
 use crate::arrays::ArrayPool;
@@ -24,6 +26,16 @@ pub(crate) fn encode<T: Checkpoint>(value: &T, program: &Program, bytes: &mut Ve
     let mut manifest = Manifest::of(program, 0, Metadata::new());
     manifest.complete(&observed);
     container.finish(&rest, manifest).map(drop).map_err(|error| failed(error.to_string()))
+}
+
+/// A number that is practically never the same for two values of one type. `path` is for messages.
+#[cfg(feature = "scopes")]
+pub(crate) fn print(path: &Path, bytes: &[u8]) -> Option<u64> {
+    let container = open(path, bytes).ok()?;
+    let mut hasher = DefaultHasher::new();
+    container.state().ok()?.hash(&mut hasher);
+    container.sums().collect::<Option<Vec<_>>>()?.hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 /// The container of a value without the data of its longer arrays: what else is in it, and where.

@@ -47,6 +47,10 @@ pub(super) struct Frame {
     /// The work that it does once at this moment; empty outside of such work.
     #[serde(skip)]
     pub(super) doing: String,
+    /// The last scope that it called outside of such work, and the print of the variables that it
+    /// had kept.
+    #[serde(skip)]
+    pub(super) called: Option<(String, u64)>,
     /// The work of which the program got the result since the variables were kept.
     #[serde(skip)]
     pub(super) told: BTreeSet<String>,
@@ -70,6 +74,9 @@ pub(super) struct Frame {
     /// True if it was entered after a function was told to stop: a restart is not there yet.
     #[serde(skip)]
     pub(super) is_late: bool,
+    /// True if it was entered in work that a restart does again before it has come back.
+    #[serde(skip)]
+    pub(super) is_again: bool,
 }
 
 /// The right of a function to call one with a scope of its own. A restart goes on from the
@@ -95,6 +102,11 @@ impl Frame {
         self.name == name && self.work.as_ref().is_none_or(|known| known == work)
     }
 
+    /// True if no save has it, and none will: the one that stands is ahead of it.
+    pub(super) fn is_aside(&self) -> bool {
+        self.is_late || self.is_again
+    }
+
     /// Makes it one that a restart is to come back to again.
     pub(super) fn left_on_the_way(self) -> Frame {
         let Frame { name, call, kept, done, work, lengths, .. } = self;
@@ -112,6 +124,7 @@ impl Frame {
             outputs: Vec::new(),
             loaded: None,
             doing: String::new(),
+            called: None,
             told: BTreeSet::new(),
             was_told: false,
             calls: Calls::Kept,
@@ -120,6 +133,7 @@ impl Frame {
             newest_at: 0,
             counted: Arc::default(),
             is_late: false,
+            is_again: false,
         }
     }
 

@@ -1165,6 +1165,107 @@ fn a_stop_on_the_way_back_takes_any_variables() {
     assert!(scopes.finish().unwrap().stopped.is_some());
 }
 
+/// Its result was forgotten when the loop kept its first variables.
+#[test]
+fn work_before_a_loop_is_done_again_on_the_way_back() {
+    fn load(scopes: &mut Scopes) -> Result<u64, Error> {
+        let mut scope = scopes.enter::<u64>("data")?;
+        assert_eq!((scope.restored(), scope.call()), (None, 1));
+        scope.keep(&0)?;
+        let half = scope.once("half", |scopes| {
+            let mut half = scopes.enter::<u64>("half")?;
+            half.save_if_due(&7)?;
+            half.save(&8).map(|_| 100)
+        })?;
+        scope.save(&half)?;
+        Ok(2 * half)
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let run = |until: u64| -> Option<u64> {
+        let mut scopes = open(&path);
+        let mut main = scopes.enter::<(u64, u64)>("main").unwrap();
+        let (mut i, mut x) = main.restored().unwrap_or((0, 0));
+        main.keep(&(i, x)).unwrap();
+        let data = main.once("data", load).unwrap();
+        while i < 3 {
+            main.keep(&(i, x)).unwrap();
+            let mut inner = main.enter::<u64>("inner").unwrap();
+            for j in inner.restored().unwrap_or(0)..2 {
+                inner.save(&(j + 1)).unwrap();
+                if 2 * i + j == until {
+                    return None;
+                }
+            }
+            drop(inner);
+            (i, x) = (i + 1, 3 * x + data + i);
+            main.save_if_due(&(i, x)).unwrap();
+        }
+        drop(main);
+        assert_eq!(scopes.finish().unwrap().stopped, None);
+        Some(x)
+    };
+    let expected = run(99);
+    assert_eq!((0..6).map(run).collect::<Vec<_>>(), [None; 6]);
+    assert_eq!(run(99), expected);
+}
+
+#[test]
+fn a_stop_at_the_start_ends_a_restart_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let run = |ends: bool| {
+        let mut scopes = open(&path);
+        let mut outer = scopes.enter::<u64>("outer").unwrap();
+        let mut i = outer.restored().unwrap_or(0);
+        while i < 3 && outer.should_stop().is_none() {
+            outer.keep(&i).unwrap();
+            let mut inner = outer.enter::<u64>("inner").unwrap();
+            let mut j = inner.restored().unwrap_or(0);
+            while j < 2 && inner.should_stop().is_none() {
+                j += 1;
+                inner.save_if_due(&j).unwrap();
+            }
+            if ends {
+                // All of its work is saved.
+                inner.save(&j).unwrap();
+                return None;
+            }
+            if j < 2 {
+                break;
+            }
+            i += 1;
+        }
+        drop(outer);
+        Some(scopes.finish().unwrap().stopped.is_some())
+    };
+    assert_eq!(run(true), None);
+    crate::stop::request_halt(&path, "").unwrap();
+    assert_eq!(run(false), Some(true));
+    assert_eq!(run(false), Some(false));
+}
+
+#[test]
+fn calls_that_a_restart_cannot_tell_apart_are_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let heard = |names: [&str; 3], counts: bool| {
+        crate::base::heard::warnings(|| {
+            let path = directory.path().join(format!("{}{counts}", names.concat()));
+            let mut scopes = open(&path);
+            let mut main = scopes.enter::<u64>("main").unwrap();
+            for (number, name) in names.iter().enumerate() {
+                main.keep(&if counts { number as u64 } else { 7 }).unwrap();
+                main.enter::<()>(name).unwrap();
+            }
+        })
+    };
+    let told = heard(["train", "test", "test"], false);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("before a call of `train` and one of `test`"), "{told:?}");
+    assert_eq!(heard(["fold"; 3], false).len(), 1);
+    assert_eq!(heard(["fold"; 3], true), [""; 0]);
+}
+
 /// The order of a list tells one turn from another.
 #[test]
 fn the_same_values_in_another_order_are_those_of_another_turn() {

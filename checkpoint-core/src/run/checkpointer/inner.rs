@@ -63,7 +63,7 @@ impl Inner {
             warn(format!(
                 "{} has checkpoints of earlier runs, up to generation {generation}, and this run saves \
                  without loading one: it removes them as new ones come, except those that are pinned or kept \
-                 by a rule; to continue from them, call `load` first, or save to another directory",
+                 by a rule; to continue from them, call `load` first (`restore` of `Scopes`), or save to another directory",
                 self.reader.path().display()
             ));
         }
