@@ -249,6 +249,7 @@ impl Inner {
         let metadata = self.saver.run.counted(metadata);
         Stamp::check(&metadata)?;
         let generation = self.saver.writer()?.next()?;
+        self.saver.run.begun();
         self.saver.run.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
         Ok(self.reader.new_manifest(generation, metadata))
     }
