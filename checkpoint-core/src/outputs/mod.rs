@@ -27,8 +27,7 @@ pub(crate) use self::met::{loading, saving};
 #[cfg(feature = "group")]
 pub(crate) use self::of_run::accept;
 pub(crate) use self::of_run::{
-    Counted, Found, Lengths, OfRun, Running, abandon, acknowledge, counts, flush_all, leave_open,
-    refuse_to_cut, resolve, sync_all,
+    Counted, Found, Lengths, OfRun, Running, abandon, acknowledge, flush_all, leave_open, resolve, sync_all,
 };
 use self::stored::Stored;
 pub(crate) use self::value::Age;

@@ -113,8 +113,7 @@ impl Inner {
             let age = self.age_of(generation);
             let found = self.reader.take_outputs();
             if is_ours {
-                self.outputs.check(&found, generation, age)?;
-                outputs::refuse_to_cut(outputs::counts(&found), unread.first().copied())?;
+                self.outputs.check(&found, generation, age, unread.first().copied())?;
                 self.outputs.open(&found)?;
             } else {
                 // The files belong to the process that this one was forked from.
@@ -177,7 +176,7 @@ impl Inner {
         if self.saver.run.is_of_this_process() {
             let newest = self.reader.generations()?.last().copied();
             let age = if newest > Some(generation) { Age::Behind } else { Age::Older };
-            self.outputs.check(&found, generation, age)?;
+            self.outputs.check(&found, generation, age, None)?;
         } else {
             outputs::resolve(&found, self.reader.path());
         }

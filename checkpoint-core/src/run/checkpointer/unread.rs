@@ -160,6 +160,31 @@ fn no_output_is_cut_while_a_newer_state_could_not_be_read() {
 }
 
 #[test]
+fn a_refused_load_lets_no_clone_cut_what_is_unread() {
+    let (parent, path) = nowhere();
+    let csv = parent.path().join("out.csv");
+    let disk = FaultyDisk::default();
+    let mut checkpoints = open::<Appended>(&path, &disk);
+    let mut out = Appended::at(&csv);
+    writeln!(out, "l1").unwrap();
+    checkpoints.save(&out).unwrap();
+    let mut former = out.clone();
+    writeln!(out, "l2").unwrap();
+    checkpoints.save(&out).unwrap();
+    drop(out);
+
+    disk.be_unread(&name(2), ALWAYS);
+    checkpoints.load().unwrap_err();
+    disk.be_unread(&name(2), 0);
+    let error = former.write_all(b"x").unwrap_err();
+    let error = error.get_ref().unwrap().downcast_ref::<Error>().unwrap();
+    assert!(matches!(error, Error::Output { fault: OutputFault::NotNewest, .. }), "{error}");
+    drop(former);
+    assert_eq!(fs::read_to_string(&csv).unwrap(), "l1\nl2\n");
+    assert_eq!(checkpoints.load().unwrap().unwrap().len(), 6);
+}
+
+#[test]
 fn an_older_copy_in_the_place_of_a_running_directory_is_told() {
     let (parent, path) = nowhere();
     let copy = parent.path().join("copy");
