@@ -77,6 +77,7 @@ impl Inner {
         load: &mut dyn FnMut(&mut Reader) -> Result<bool, Error>,
     ) -> Result<bool, Error> {
         let _warnings = self.saver.run.warnings.enter();
+        let is_ours = self.saver.run.is_of_this_process();
         // Waits for a save in the background; if that failed, the next save returns its error.
         let mut writer = self.saver.settled_writer_and_mirror();
         if let Some((writer, _)) = &mut writer {
@@ -91,7 +92,11 @@ impl Inner {
             loaded = load(&mut self.reader);
         }
         let is_loaded = loaded?;
+        let unread = self.reader.unread();
+        // A step begins anew where it cannot use what is left, and no save removes these either.
+        let unpinned = if is_ours { pin_unread(self.reader.home(), &unread) } else { Vec::new() };
         if let Some((writer, _)) = writer {
+            writer.keep_unread(unpinned);
             for skipped in self.reader.skipped() {
                 match skipped.error {
                     Error::InputsChanged { .. } => writer.mark_doubtful(skipped.generation),
@@ -100,14 +105,6 @@ impl Inner {
             }
         }
         if is_loaded && let Some(generation) = self.reader.last_load().map(LoadReport::generation) {
-            let unread = self.reader.last_load().map(LoadReport::unread).unwrap_or_default();
-            let is_ours = self.saver.run.is_of_this_process();
-            if is_ours {
-                let unpinned = pin_unread(self.reader.home(), &unread);
-                if let Some(writer) = self.saver.settled_writer() {
-                    writer.keep_unread(unpinned);
-                }
-            }
             self.config_changes.apply_to(&mut self.reader)?;
             // This comes once the whole state is loaded, and no older generation will be tried.
             let age = self.age_of(generation);
