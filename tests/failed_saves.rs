@@ -271,6 +271,9 @@ fn a_save_for_which_there_is_no_thread_is_tolerated() {
     });
 }
 
+/// Runs a program with memory for the state, and not for a copy of it. The limit is in KiB.
+const WITHOUT_MEMORY: [&str; 4] = ["sh", "-c", "ulimit -v 1600000; exec \"$@\"", "sh"];
+
 #[test]
 fn a_save_for_which_there_is_no_memory_is_tolerated() {
     if let Some(directory) = inside() {
@@ -280,8 +283,28 @@ fn a_save_for_which_there_is_no_memory_is_tolerated() {
         return no_save_begins(&directory.join("run.ckpt"), &state, no_memory);
     }
     let parent = tempfile::tempdir().unwrap();
-    // In KiB: enough for the state, and not for a copy of it.
-    let limited = ["sh", "-c", "ulimit -v 1600000; exec \"$@\"", "sh"];
     let test = "a_save_for_which_there_is_no_memory_is_tolerated";
-    assert_passed(&once_more(test, &limited, parent.path()).output().unwrap());
+    assert_passed(&once_more(test, &WITHOUT_MEMORY, parent.path()).output().unwrap());
+}
+
+#[test]
+fn a_copy_without_memory_is_tried_again_as_any_save() {
+    if let Some(directory) = inside() {
+        // It is never touched, and so needs no memory itself.
+        let state = vec![0; 1 << 27];
+        let builder = builder(&directory.join("run.ckpt"), OnFailedSave::go_on().at_most_times(2));
+        let mut checkpoints =
+            builder.schedule(Schedule::every_of("step", 100)).background(true).open().unwrap();
+        checkpoints.load().unwrap();
+        for step in 100..150 {
+            checkpoints.count("step", step);
+            let decision = checkpoints.save_if_due(&state).unwrap();
+            let is_tried = matches!(decision, Decision::Failed { .. });
+            assert_eq!(is_tried, step == 100 || step == 125, "{step}: {decision}");
+        }
+        return;
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let test = "a_copy_without_memory_is_tried_again_as_any_save";
+    assert_passed(&once_more(test, &WITHOUT_MEMORY, parent.path()).output().unwrap());
 }

@@ -439,3 +439,102 @@ fn clones_of_a_loaded_value_belong_to_the_run() {
     checkpoints.load().unwrap().unwrap().output.0.write_all(b"?").unwrap();
     assert_eq!(content(path, "a.csv"), b"one?");
 }
+
+/// Two values that count the same bytes. Writes to one of them, and the other is refused then.
+fn write_to_one_of(values: &mut [Appended], written: usize, bytes: &[u8]) {
+    values[written].write_all(bytes).unwrap();
+    values[written].flush().unwrap();
+    assert_eq!(fault_of(&values[1 - written].write_all(b"x").unwrap_err()), OutputFault::InUse);
+}
+
+#[test]
+fn a_value_that_a_load_opened_keeps_no_other_out() {
+    for written in [0, 1] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let (_, now) = best_and_now(path);
+        several(path).save(&Several { values: vec![now.clone(), now.clone()] }).unwrap();
+        drop(now);
+        // Each restart goes on, and a load beside the first state as well.
+        for _ in 0..2 {
+            let mut run = several(path);
+            let mut state = run.load().unwrap().unwrap();
+            let mut beside = run.load().unwrap().unwrap();
+            write_to_one_of(&mut state.values, written, b"+");
+            assert_eq!(fault_of(&beside.values[written].write_all(b"x").unwrap_err()), OutputFault::InUse);
+            assert_eq!(content(path, "chain.csv"), b"best,now+");
+        }
+        let mut run = several(path);
+        let mut state = run.load().unwrap().unwrap();
+        write_to_one_of(&mut state.values, written, b"!");
+        run.save(&state).unwrap();
+        drop((state, run));
+        let lengths =
+            several(path).load().unwrap().unwrap().values.iter().map(Appended::len).collect::<Vec<_>>();
+        assert_eq!((lengths[written], lengths[1 - written]), (9, 8));
+        assert_eq!(content(path, "chain.csv"), b"best,now!");
+    }
+}
+
+#[test]
+fn a_save_before_the_first_write_keeps_no_value_out() {
+    type Save = fn(&mut Checkpointer<Several>, &Several);
+    let saves: [Save; 3] = [
+        |run, state| {
+            run.save(state).unwrap();
+        },
+        |run, state| {
+            run.save_in_background(state).unwrap();
+            run.wait().unwrap();
+        },
+        |run, state| {
+            run.save(&state.clone()).unwrap();
+        },
+    ];
+    for (save, written) in saves.into_iter().flat_map(|save| [(save, 0), (save, 1)]) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let mut run = several(path);
+        let log = Appended::at(path.join("chain.csv"));
+        let mut state = Several { values: vec![log.clone(), log] };
+        for _ in 0..2 {
+            save(&mut run, &state);
+        }
+        write_to_one_of(&mut state.values, written, b"line");
+        save(&mut run, &state);
+        drop((state, run));
+        let state = several(path).load().unwrap().unwrap();
+        assert_eq!((state.values[written].len(), state.values[1 - written].len()), (4, 0));
+        assert_eq!(content(path, "chain.csv"), b"line");
+    }
+}
+
+#[test]
+fn a_file_that_went_back_is_free_for_each_of_its_values() {
+    for written in [0, 1] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let mut run = several(path);
+        let (best, now) = best_and_now(path);
+        run.save(&Several { values: vec![best.clone(), now.clone()] }).unwrap();
+        drop(now);
+        let mut state = Several { values: vec![best.clone(), best] };
+        run.save(&state).unwrap();
+        assert_eq!(content(path, "chain.csv"), b"best");
+        write_to_one_of(&mut state.values, written, b"!");
+        run.save(&state).unwrap();
+        assert_eq!(content(path, "chain.csv"), b"best!");
+    }
+}
+
+#[test]
+fn a_file_that_a_value_continues_in_is_free_for_its_clone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let (_, mut now) = best_and_now(path);
+    now.continue_in(path.join("other.csv")).unwrap();
+    let mut values = [now.clone(), now];
+    write_to_one_of(&mut values, 0, b"!");
+    assert_eq!(content(path, "other.csv"), b"best,now!");
+    assert_eq!(content(path, "chain.csv"), b"best,now");
+}

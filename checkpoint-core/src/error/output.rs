@@ -75,8 +75,9 @@ impl fmt::Display for Shown {
                  program a file of its own"
             ),
             OutputFault::InUse => formatter.write_str(
-                "is open for another value of this program, such as a state that an earlier checkpointer loaded, or for \
-                 another program: drop that value first, or give this one another file with `Appended::continue_in`",
+                "is in use: another value of this program appends to it, such as a clone, or has it open, such as a state \
+                 that an earlier checkpointer loaded; or another program does: drop that value first, or give this one \
+                 another file with `Appended::continue_in`",
             ),
             OutputFault::TwoPaths => formatter.write_str(
                 "is also the file of another output of this state, by another path, such as a link; a load could open only \

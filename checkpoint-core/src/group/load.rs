@@ -23,7 +23,7 @@ use crate::base::warnings::warn;
 use crate::container::Manifest;
 use crate::error::{Error, Skipped, once_more};
 use crate::outcome::LoadReport;
-use crate::outputs::{self, Age};
+use crate::outputs::Age;
 use crate::run::checkpointer::Checkpointer;
 use crate::run::reader::{Decoded, Reader, pin_unread};
 use crate::state::Checkpoint;
@@ -114,8 +114,7 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                     // One that is damaged or aside may count on what is cut, and may come back.
                     false => Age::Older,
                 };
-                self.part.outputs().check(&decoded.outputs, generation, age)?;
-                outputs::refuse_to_cut(outputs::counts(&decoded.outputs), candidate.unread)?;
+                self.part.outputs().check(&decoded.outputs, generation, age, candidate.unread)?;
                 Ok(decoded)
             });
             let loaded = loaded.and_then(|decoded| changed.map(|()| decoded));

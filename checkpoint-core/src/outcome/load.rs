@@ -42,6 +42,7 @@ impl LoadReport {
     }
 
     /// The skipped generations that the system did not give, newest first. They may be whole.
+    #[cfg(feature = "scopes")]
     pub(crate) fn unread(&self) -> Vec<u64> {
         let unread = self.skipped.iter().filter(|skipped| skipped.error.is_unread());
         unread.map(|skipped| skipped.generation).collect()

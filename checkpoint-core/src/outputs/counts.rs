@@ -137,11 +137,14 @@ pub(super) fn not_opened(path: &Path, counts: &Counts, source: io::Error) -> Err
     Error::io("open", path, source)
 }
 
+/// The error of a file that is open elsewhere.
+pub(super) fn in_use(path: &Path, counted: u64) -> Error {
+    Error::Output { path: path.to_owned(), counted, fault: OutputFault::InUse }
+}
+
 pub(super) fn open_to_write(disk: &dyn Disk, path: &Path, real: &Path) -> Result<Box<dyn Growing>, Error> {
     disk.open_growing(real, Opening::Write).map_err(|source| match source.kind() {
-        io::ErrorKind::WouldBlock => {
-            Error::Output { path: path.to_owned(), counted: 0, fault: OutputFault::InUse }
-        }
+        io::ErrorKind::WouldBlock => in_use(path, 0),
         _ => Error::writing("open", path, source),
     })
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::counts::{
-    Counts, MOST_NAMES, aside, behind_links, check_name, inode, not_opened, open_to_write, put_aside,
+    Counts, MOST_NAMES, aside, behind_links, check_name, in_use, inode, not_opened, open_to_write, put_aside,
     sync_names, take_back, verify, with_end,
 };
 use super::end::End;
@@ -67,13 +67,21 @@ struct Written {
     cuts: u64,
     /// The cuts that no later one reached below: the number and the length of each. Both grow.
     lowest: Vec<(u64, u64)>,
-    /// The one that appends.
+    /// The one that appends. A file that was opened has none until the first of its values is
+    /// written to: a value that was only loaded or saved must not keep the others out.
     owner: Owner,
+}
+
+impl Written {
+    /// The number of bytes in the file and in memory.
+    fn all(&self) -> u64 {
+        self.length + self.waiting.len() as u64
+    }
 }
 
 impl OpenFile {
     /// Creates a file. One of that name with content is put aside under another name.
-    pub(super) fn create(disk: Arc<dyn Disk>, path: &Path, owner: &Owner) -> Result<Arc<OpenFile>, Error> {
+    pub(super) fn create(disk: Arc<dyn Disk>, path: &Path) -> Result<Arc<OpenFile>, Error> {
         let real = behind_links(path);
         check_name(path, &real)?;
         for _ in 0..MOST_NAMES {
@@ -93,9 +101,11 @@ impl OpenFile {
                     }
                     file
                 }
+                // Another one locked it as soon as it had its name.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(in_use(path, 0)),
                 Err(source) => return Err(Error::writing("create", path, source)),
             };
-            let open = OpenFile::new(disk, path, real, file, 0, owner);
+            let open = OpenFile::new(disk, path, real, file, 0);
             open.separate(&mut open.state(), 0)?;
             return Ok(open);
         }
@@ -110,7 +120,6 @@ impl OpenFile {
         path: &Path,
         counted: &Counts,
         keeps_cut: bool,
-        owner: &Owner,
     ) -> Result<(Arc<OpenFile>, End), Error> {
         let real = behind_links(path);
         let open = || {
@@ -125,7 +134,7 @@ impl OpenFile {
         let (file, end) = match open() {
             // Without any byte, nothing is missing.
             Err(Error::Output { fault: OutputFault::Gone, .. }) if counted.length == 0 => {
-                return Ok((OpenFile::create(disk, path, owner)?, End::default()));
+                return Ok((OpenFile::create(disk, path)?, End::default()));
             }
             Err(error) => {
                 let Some((aside, _)) = aside(&*disk, &real, counted, &error) else { return Err(error) };
@@ -134,7 +143,7 @@ impl OpenFile {
             }
             Ok(opened) => opened,
         };
-        let open = OpenFile::new(disk, path, real, file, counted.length, owner);
+        let open = OpenFile::new(disk, path, real, file, counted.length);
         let found = open.content().length().map_err(|source| Error::io("look at", path, source))?;
         open.cut(&mut open.state(), counted.length, found, keeps_cut)?;
         // What is appended must not come into a backup either.
@@ -148,7 +157,6 @@ impl OpenFile {
         real: PathBuf,
         file: Box<dyn Growing>,
         length: u64,
-        owner: &Owner,
     ) -> Arc<OpenFile> {
         let state = Written {
             waiting: Vec::new(),
@@ -164,7 +172,7 @@ impl OpenFile {
             has_durable_name: false,
             cuts: 0,
             lowest: Vec::new(),
-            owner: Weak::clone(owner),
+            owner: Owner::new(),
         };
         let (process, path, state) = (Process::current(), path.to_owned(), Mutex::new(state));
         let (runs, syncing) = (Mutex::default(), Mutex::default());
@@ -230,8 +238,8 @@ impl OpenFile {
         if self.process.is_current() { Ok(()) } else { Err(self.fault(counted, OutputFault::OtherProcess)) }
     }
 
-    /// Appends bytes for a value that counts this many. If it fails, none of them count. Returns
-    /// the number of times that the file was cut.
+    /// Appends bytes for a value that counts this many, which is the one that appends from now on.
+    /// If it fails, none of the bytes count. Returns the number of times that the file was cut.
     pub(super) fn append(
         &self,
         value: &Owner,
@@ -240,7 +248,13 @@ impl OpenFile {
         keeps_cut: bool,
     ) -> Result<u64, Error> {
         let mut state = self.state();
-        self.own(&mut state, value, counts, keeps_cut)?;
+        if !state.owner.ptr_eq(value) {
+            if state.owner.strong_count() > 0 {
+                return Err(self.fault(counts.0, OutputFault::InUse));
+            }
+            self.end_at(&mut state, counts, keeps_cut)?;
+            state.owner = Weak::clone(value);
+        }
         if state.waiting.len() + bytes.len() > BUFFER {
             self.write_waiting(&mut state)?;
         }
@@ -258,33 +272,26 @@ impl OpenFile {
     }
 
     /// Goes back to the bytes that a value counts, if the value that appended is gone, and the
-    /// newest checkpoint counts on no more.
+    /// newest checkpoint counts on no more. The value does not append by that.
     pub(super) fn go_back(&self, value: &Owner, counts: (u64, &End), keeps_cut: bool) -> Result<(), Error> {
         self.check_process(counts.0)?;
         let mut state = self.state();
-        if state.owner.strong_count() > 0 || value.strong_count() == 0 || counts.0 < self.promised() {
+        let is_there = state.all() == counts.0;
+        if state.owner.strong_count() > 0
+            || value.strong_count() == 0
+            || is_there
+            || counts.0 < self.promised()
+        {
             return Ok(());
         }
-        self.own(&mut state, value, counts, keeps_cut)
+        self.end_at(&mut state, counts, keeps_cut)
     }
 
-    /// Makes a value the one that appends. If another was that and is gone, the file goes back to
-    /// the bytes that this one counts.
-    fn own(
-        &self,
-        state: &mut Written,
-        value: &Owner,
-        (counted, end): (u64, &End),
-        keeps_cut: bool,
-    ) -> Result<(), Error> {
-        if state.owner.ptr_eq(value) {
-            return Ok(());
-        }
-        if state.owner.strong_count() > 0 {
-            return Err(self.fault(counted, OutputFault::InUse));
-        }
+    /// Makes the file end with the bytes that a value counts, where no other value appends. One
+    /// that did and is gone may have written more.
+    fn end_at(&self, state: &mut Written, (counted, end): (u64, &End), keeps_cut: bool) -> Result<(), Error> {
         // A file that has no more bytes is a new one: that with the promised bytes was put aside.
-        let is_new = state.length + state.waiting.len() as u64 == counted;
+        let is_new = state.all() == counted;
         if counted < self.promised() && !is_new {
             return Err(self.fault(counted, OutputFault::NotNewest));
         }
@@ -295,9 +302,7 @@ impl OpenFile {
         let counts = Counts { length: counted, end: end.hash(), inode: self.inode() };
         verify(&*self.content(), &self.path, &counts)?;
         let found = state.length;
-        self.cut(state, counted, found, keeps_cut || self.is_kept())?;
-        state.owner = Weak::clone(value);
-        Ok(())
+        if found > counted { self.cut(state, counted, found, keeps_cut || self.is_kept()) } else { Ok(()) }
     }
 
     /// Cuts the file, which has `found` bytes, and keeps what is cut if that is wanted.

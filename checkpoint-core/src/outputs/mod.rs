@@ -27,8 +27,7 @@ pub(crate) use self::met::{loading, saving};
 #[cfg(feature = "group")]
 pub(crate) use self::of_run::accept;
 pub(crate) use self::of_run::{
-    Counted, Found, Lengths, OfRun, Running, abandon, acknowledge, counts, flush_all, leave_open,
-    refuse_to_cut, resolve, sync_all,
+    Counted, Found, Lengths, OfRun, Running, abandon, acknowledge, flush_all, leave_open, resolve, sync_all,
 };
 use self::stored::Stored;
 pub(crate) use self::value::Age;
@@ -99,9 +98,10 @@ pub(crate) const NAME: &str = "Appended";
 ///   from a generation that is not the newest, refuses to be written to. That of an older
 ///   generation can be written to once it was saved, or once
 ///   [`discard_newer`](crate::Checkpointer::discard_newer) removed the newer ones.
-/// - **One value appends.** A clone counts the same bytes and can be saved. It can be written to
-///   once the first value was dropped: then the file goes back to the bytes of the clone. So a
-///   program may load again, or go back to a clone, without a restart.
+/// - **One value appends**: of all that count bytes of the file, such as clones, the one that is
+///   written to first. The others can be saved. One of them can be written to once the first was
+///   dropped: then the file goes back to the bytes of that one. So a program may load again, or go
+///   back to a clone, without a restart.
 /// - **Paths** are absolute at once. A checkpoint has the path relative to the directory that holds
 ///   the checkpoint directory, if the file is in there: the two can be moved together.
 /// - **A file grows with the run of one checkpoint directory.** A save into a second one is an

@@ -234,10 +234,7 @@ pub(crate) fn resolve(found: &Found, path: &Path) {
 /// Refuses a state with outputs, given by their paths and counts, if a newer generation could not
 /// be read: it may count on more bytes of their files, and a load of it, once it can be read, must
 /// find them.
-pub(crate) fn refuse_to_cut(
-    mut counts: impl Iterator<Item = (PathBuf, u64)>,
-    unread: Option<u64>,
-) -> Result<(), Error> {
+fn refuse_to_cut(mut counts: impl Iterator<Item = (PathBuf, u64)>, unread: Option<u64>) -> Result<(), Error> {
     match (unread, counts.next()) {
         (Some(generation), Some((path, counted))) => {
             Err(Error::Output { path, counted, fault: OutputFault::NewerUnread { generation } })
@@ -247,7 +244,7 @@ pub(crate) fn refuse_to_cut(
 }
 
 /// The paths and the counts of the outputs of a state that their run has checked.
-pub(crate) fn counts(found: &Found) -> impl Iterator<Item = (PathBuf, u64)> {
+fn counts(found: &Found) -> impl Iterator<Item = (PathBuf, u64)> {
     found.iter().filter_map(Weak::upgrade).filter_map(|value| value.of_run())
 }
 
@@ -563,7 +560,15 @@ impl OfRun {
     }
 
     /// Checks the outputs of a state that this run loaded from a generation, and changes none.
-    pub(crate) fn check(self: &Arc<Self>, found: &Found, generation: u64, age: Age) -> Result<(), Error> {
+    /// Refuses them if a newer generation could not be read, as [`refuse_to_cut`] does: then what
+    /// that one counts on stays promised.
+    pub(crate) fn check(
+        self: &Arc<Self>,
+        found: &Found,
+        generation: u64,
+        age: Age,
+        unread: Option<u64>,
+    ) -> Result<(), Error> {
         let (mut lengths, mut doubts) = (Lengths::new(), Vec::new());
         for value in found.iter().filter_map(Weak::upgrade) {
             doubts.extend(value.give_to(self, age)?);
@@ -574,6 +579,7 @@ impl OfRun {
                 add(&mut lengths, path, length);
             }
         }
+        refuse_to_cut(counts(found), unread)?;
         if age != Age::Behind {
             lock(&self.promised).newest.extend(lengths.clone());
         }

@@ -201,7 +201,7 @@ impl Value {
         if self.check_process().is_ok() {
             let mut inner = self.inner();
             if matches!(inner.file, Whereabouts::Named(..)) {
-                let _ = inner.open(&self.owner);
+                let _ = inner.open();
             }
         }
     }
@@ -360,7 +360,7 @@ impl Value {
         if run.open_at(path).is_some() || inner.is_below_promise() {
             return Ok(());
         }
-        inner.open(&self.owner).map(drop)
+        inner.open().map(drop)
     }
 
     /// Notes if there are newer generations than that of the value: then it is not written to.
@@ -384,7 +384,7 @@ impl Value {
             }
             // It has no file yet.
             Whereabouts::Named(..) => return Ok(()),
-            _ => inner.open(&self.owner)?,
+            _ => inner.open()?,
         };
         match &inner.end {
             Ending::Known(end) => file.go_back(&self.owner, (inner.length, end), inner.keeps_cut),
@@ -398,7 +398,7 @@ impl Value {
         if inner.is_behind {
             return Err(inner.fault(OutputFault::NotNewest));
         }
-        let file = inner.open(&self.owner)?;
+        let file = inner.open()?;
         let Inner { length, end, since, keeps_cut, .. } = &mut *inner;
         if let Ending::Known(end) = end {
             *since = file.append(&self.owner, (*length, end), bytes, *keeps_cut)?;
@@ -441,7 +441,7 @@ impl Value {
                     }
                     return Ok(None);
                 }
-                match inner.open(&self.owner) {
+                match inner.open() {
                     // A copy that was made before the first write, for example: it counts no byte.
                     Err(Error::Output { fault: OutputFault::InUse, .. }) if counted == 0 => return Ok(None),
                     file => (file?, inner.since),
@@ -497,10 +497,10 @@ impl Value {
                 return Err(Error::Output { path, counted: inner.length, fault });
             }
             // It may be the file of another run all the same, so what is cut is kept.
-            OpenFile::go_on(disk, &path, &counts, true, &self.owner)?
+            OpenFile::go_on(disk, &path, &counts, true)?
         } else {
             let source = find(&*disk, &inner.path(), &counts)?;
-            let file = OpenFile::create(disk, &path, &self.owner)?;
+            let file = OpenFile::create(disk, &path)?;
             file.copy_from(&*source, &inner.path(), counts.length)?;
             let end = verify(&*source, &path, &counts)?;
             (file, end)
@@ -551,22 +551,23 @@ impl Inner {
         matches!(self.file, Whereabouts::Loaded(..)) && self.run.as_ref().is_some_and(|run| run.is_over())
     }
 
-    /// Opens the file, where it is not open.
-    fn open(&mut self, value: &Owner) -> Result<Arc<OpenFile>, Error> {
+    /// Opens the file, where it is not open. The value does not append by that.
+    fn open(&mut self) -> Result<Arc<OpenFile>, Error> {
         let (file, since, end) = match (&self.file, &self.run) {
             (Whereabouts::Open(file), _) => return Ok(Arc::clone(file)),
             (Whereabouts::Named(place, disk, opened), _) => {
-                let opened = || opened.lock().unwrap_or_else(PoisonError::into_inner);
-                let of_clone = opened().upgrade();
-                let file = match of_clone {
+                // Of two clones in two threads, one creates the file.
+                let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
+                let file = match opened.upgrade() {
                     Some(file) => file,
                     None => {
                         let path = without_detours(&place.absolute()?);
-                        let file = OpenFile::create(Arc::clone(disk), &path, value)?;
-                        *opened() = Arc::downgrade(&file);
+                        let file = OpenFile::create(Arc::clone(disk), &path)?;
+                        *opened = Arc::downgrade(&file);
                         file
                     }
                 };
+                drop(opened);
                 let since = file.cuts();
                 (file, since, End::default())
             }
@@ -584,7 +585,7 @@ impl Inner {
                 } else {
                     let counts = self.counts();
                     let disk = Arc::clone(run.disk());
-                    let (file, end) = OpenFile::go_on(disk, path, &counts, self.keeps_cut, value)?;
+                    let (file, end) = OpenFile::go_on(disk, path, &counts, self.keeps_cut)?;
                     let since = file.cuts();
                     (file, since, end)
                 }
@@ -602,7 +603,50 @@ impl Inner {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::store::faults::FaultyDisk;
+
+    #[test]
+    fn of_clones_in_two_threads_one_creates_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.csv");
+        let disk = FaultyDisk::default();
+        let (value, _owner) = Value::named(&path, Arc::new(disk.clone()));
+        let (copy, _of_copy) = value.copy();
+        let create = |value: &Value| {
+            value.create();
+            value.open_file().map(|(file, _)| file)
+        };
+        std::thread::scope(|scope| {
+            let held = disk.hold();
+            let one = scope.spawn(|| create(&value));
+            while !path.exists() {
+                std::thread::yield_now();
+            }
+            let other = scope.spawn(|| create(&copy));
+            // The thread has time to make the mistake.
+            std::thread::sleep(Duration::from_millis(50));
+            drop(held);
+            let [one, other] = [one, other].map(|thread| thread.join().unwrap());
+            assert!(Arc::ptr_eq(&one.unwrap(), &other.unwrap()));
+        });
+    }
+
+    #[test]
+    fn a_new_file_that_another_program_has_at_once_is_in_use() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.csv");
+        let disk = FaultyDisk::default();
+        disk.take_new_files(true);
+        let (value, _owner) = Value::named(&path, Arc::new(disk.clone()));
+        let error = value.append(b"one").unwrap_err();
+        assert!(matches!(error, Error::Output { fault: OutputFault::InUse, .. }), "{error}");
+        disk.take_new_files(false);
+        value.append(b"one").unwrap();
+        assert_eq!(value.length(), 3);
+    }
 
     #[test]
     fn a_forked_process_waits_for_no_thread_of_its_parent() {

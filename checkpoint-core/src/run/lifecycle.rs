@@ -290,9 +290,13 @@ impl Run {
         tracing::info!(generation, ?set_aside, ?brought_back, "rewound");
     }
 
-    /// The copy of callbacks and settings for the thread that saves. A save begins here.
-    pub(crate) fn save_context(&mut self) -> SaveContext {
+    /// Notes that a save begins, also one that fails before anything is written.
+    pub(crate) fn begun(&mut self) {
         self.pacer.begun();
+    }
+
+    /// The copy of callbacks and settings for the thread that saves.
+    pub(crate) fn save_context(&self) -> SaveContext {
         let makes_room = self.on_failed_save.makes_room();
         let mirror = self.mirroring.as_ref().map(Mirroring::shared);
         let (watcher, warnings) = (self.watcher.clone(), self.warnings.clone());

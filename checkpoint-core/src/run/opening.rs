@@ -231,6 +231,8 @@ impl Chosen {
         let absent: Vec<PathBuf> = absent.map(Path::to_path_buf).collect();
         let waiting = Claiming { until: Some(stop.until()), ..claiming.clone() };
         let mut writer = Writer::open(&*home, settings, &waiting)?;
+        // A request that comes while the mirror is asked is meant for this run.
+        stop.begin(writer.guard());
         let was_empty = writer.newest().is_none();
         let mirroring = match (&self.mirror, far) {
             (Some(mirror), Some(mut far)) => {
@@ -248,7 +250,6 @@ impl Chosen {
             }
             _ => None,
         };
-        stop.begin(writer.guard());
         reader.read_from(Arc::clone(writer.home()));
         let rewound = match self.rewind {
             // The mirror was added after the rewind: a directory with a mirror does not go back.

@@ -16,7 +16,7 @@ use crate::codec::NoMemory;
 use crate::container::Manifest;
 use crate::error::Error;
 use crate::outcome::{Decision, SaveReason, Saved};
-use crate::outputs::Counted;
+use crate::outputs::{self, Counted};
 use crate::run::lifecycle::{Run, SaveContext, SaveOutcome};
 use crate::run::mirroring::Mirroring;
 use crate::run::read_back::{Net, ReadBack};
@@ -457,6 +457,10 @@ fn run(Job { mut idle, order, context, held }: Job) -> Done {
         })
     })
     .unwrap_or_else(|message| Err(Error::Panicked { name, message }));
+    if saved.is_err() {
+        // It may have failed before it had them from here, and the copy counted their bytes.
+        outputs::abandon(&outputs);
+    }
     Done { idle, generation, saved }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     /// True to tear appended lines, as a full disk does. They are no part of a save, so they are
     /// not recorded.
     tears_log_lines: bool,
+    /// True if another program opens each new file that grows before this one has locked it.
+    takes_new_files: bool,
     /// The number of times that a directory was listed.
     listings: usize,
     /// The number of times that a file was opened for reading, by its name.
@@ -120,6 +122,10 @@ impl FaultyDisk {
         self.plan.lock().unwrap().tears_log_lines = tear;
     }
 
+    pub(crate) fn take_new_files(&self, take: bool) {
+        self.plan.lock().unwrap().takes_new_files = take;
+    }
+
     pub(crate) fn be_stale(&self, times: usize) {
         self.plan.lock().unwrap().stale = times;
     }
@@ -173,7 +179,11 @@ impl Disk for FaultyDisk {
     }
 
     fn open_growing(&self, path: &Path, opening: Opening) -> io::Result<Box<dyn Growing>> {
-        self.real.open_growing(path, opening)
+        let opened = self.real.open_growing(path, opening)?;
+        match opening == Opening::Create && self.plan.lock().unwrap().takes_new_files {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(opened),
+        }
     }
 
     fn take_place(&self, from: &Path, of: &Path) -> io::Result<()> {

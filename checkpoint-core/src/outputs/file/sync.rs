@@ -269,7 +269,7 @@ mod tests {
             let path = directory.path().join("out");
             let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
             let [first, second] = [Arc::new(()), Arc::new(())];
-            let open = OpenFile::create(disk, &path, &Arc::downgrade(&first)).unwrap();
+            let open = OpenFile::create(disk, &path).unwrap();
             let file = open.content();
             *open.file.lock().unwrap() = Failing::of(file, true);
             let half = b"line\n".repeat(10_000);
@@ -317,7 +317,7 @@ mod tests {
             let disk: Arc<dyn Disk> = Arc::new(RealDisk::default());
             let owner = Arc::new(());
             let owner = Arc::downgrade(&owner);
-            let open = OpenFile::create(disk, &path, &owner).unwrap();
+            let open = OpenFile::create(disk, &path).unwrap();
             let file = open.content();
             *open.file.lock().unwrap() = Failing::of(file, false);
             let bytes = b"line\n".repeat(500_000);

@@ -77,6 +77,7 @@ impl Inner {
         load: &mut dyn FnMut(&mut Reader) -> Result<bool, Error>,
     ) -> Result<bool, Error> {
         let _warnings = self.saver.run.warnings.enter();
+        let is_ours = self.saver.run.is_of_this_process();
         // Waits for a save in the background; if that failed, the next save returns its error.
         let mut writer = self.saver.settled_writer_and_mirror();
         if let Some((writer, _)) = &mut writer {
@@ -91,7 +92,11 @@ impl Inner {
             loaded = load(&mut self.reader);
         }
         let is_loaded = loaded?;
+        let unread = self.reader.unread();
+        // A step begins anew where it cannot use what is left, and no save removes these either.
+        let unpinned = if is_ours { pin_unread(self.reader.home(), &unread) } else { Vec::new() };
         if let Some((writer, _)) = writer {
+            writer.keep_unread(unpinned);
             for skipped in self.reader.skipped() {
                 match skipped.error {
                     Error::InputsChanged { .. } => writer.mark_doubtful(skipped.generation),
@@ -100,21 +105,12 @@ impl Inner {
             }
         }
         if is_loaded && let Some(generation) = self.reader.last_load().map(LoadReport::generation) {
-            let unread = self.reader.last_load().map(LoadReport::unread).unwrap_or_default();
-            let is_ours = self.saver.run.is_of_this_process();
-            if is_ours {
-                let unpinned = pin_unread(self.reader.home(), &unread);
-                if let Some(writer) = self.saver.settled_writer() {
-                    writer.keep_unread(unpinned);
-                }
-            }
             self.config_changes.apply_to(&mut self.reader)?;
             // This comes once the whole state is loaded, and no older generation will be tried.
             let age = self.age_of(generation);
             let found = self.reader.take_outputs();
             if is_ours {
-                self.outputs.check(&found, generation, age)?;
-                outputs::refuse_to_cut(outputs::counts(&found), unread.first().copied())?;
+                self.outputs.check(&found, generation, age, unread.first().copied())?;
                 self.outputs.open(&found)?;
             } else {
                 // The files belong to the process that this one was forked from.
@@ -177,7 +173,7 @@ impl Inner {
         if self.saver.run.is_of_this_process() {
             let newest = self.reader.generations()?.last().copied();
             let age = if newest > Some(generation) { Age::Behind } else { Age::Older };
-            self.outputs.check(&found, generation, age)?;
+            self.outputs.check(&found, generation, age, None)?;
         } else {
             outputs::resolve(&found, self.reader.path());
         }
@@ -249,6 +245,7 @@ impl Inner {
         let metadata = self.saver.run.counted(metadata);
         Stamp::check(&metadata)?;
         let generation = self.saver.writer()?.next()?;
+        self.saver.run.begun();
         self.saver.run.watcher.tell(|| Progress::Started { generation, reason: reason.clone() });
         Ok(self.reader.new_manifest(generation, metadata))
     }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(feature = "pipeline")]
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::ops::RangeInclusive;
@@ -13,6 +15,8 @@ use tempfile::TempDir;
 
 use crate::error::OutputFault;
 use crate::outputs::Appended;
+#[cfg(feature = "pipeline")]
+use crate::run::stamp::{Notes, Stamp};
 use crate::store::Directory;
 use crate::store::faults::{EIO, Fault, FaultyDisk};
 use crate::{CheckpointReader, Checkpointer, Error, Metadata, Metric};
@@ -157,6 +161,49 @@ fn no_output_is_cut_while_a_newer_state_could_not_be_read() {
     writeln!(out, "l3").unwrap();
     checkpoints.save(&out).unwrap();
     assert_eq!(fs::read_to_string(&csv).unwrap(), "l1\nl2\nl3\n");
+}
+
+#[test]
+fn a_refused_load_lets_no_clone_cut_what_is_unread() {
+    let (parent, path) = nowhere();
+    let csv = parent.path().join("out.csv");
+    let disk = FaultyDisk::default();
+    let mut checkpoints = open::<Appended>(&path, &disk);
+    let mut out = Appended::at(&csv);
+    writeln!(out, "l1").unwrap();
+    checkpoints.save(&out).unwrap();
+    let mut former = out.clone();
+    writeln!(out, "l2").unwrap();
+    checkpoints.save(&out).unwrap();
+    drop(out);
+
+    disk.be_unread(&name(2), ALWAYS);
+    checkpoints.load().unwrap_err();
+    disk.be_unread(&name(2), 0);
+    let error = former.write_all(b"x").unwrap_err();
+    let error = error.get_ref().unwrap().downcast_ref::<Error>().unwrap();
+    assert!(matches!(error, Error::Output { fault: OutputFault::NotNewest, .. }), "{error}");
+    drop(former);
+    assert_eq!(fs::read_to_string(&csv).unwrap(), "l1\nl2\n");
+    assert_eq!(checkpoints.load().unwrap().unwrap().len(), 6);
+}
+
+#[cfg(feature = "pipeline")]
+#[test]
+fn an_unread_state_stays_where_a_step_begins_anew() {
+    let (_parent, path) = nowhere();
+    let disk = FaultyDisk::default();
+    let look = || Notes { changed: BTreeSet::from(["input".to_owned()]), ..Notes::default() };
+    let builder = || Checkpointer::<u64>::builder(&path).disk(Arc::new(disk.clone()));
+    builder().open().unwrap().save(&1).unwrap();
+    builder().stamped(Stamp::new(look, &Arc::default())).open().unwrap().save(&2).unwrap();
+
+    let mut checkpoints = builder().open().unwrap();
+    disk.be_unread(&name(1), ALWAYS);
+    assert_eq!(checkpoints.load().unwrap(), None);
+    disk.be_unread(&name(1), 0);
+    save_all(&mut checkpoints, 40..=49);
+    assert_eq!(checkpoints.load_generation(1).unwrap(), 1);
 }
 
 #[test]

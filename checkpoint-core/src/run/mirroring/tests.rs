@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use crate::stop::{StopReason, request_requeue};
 use crate::store::faults::EIO;
 use crate::store::scripted::{Request, Script, Scripted};
 use crate::store::{Directory, Home as _, RealDisk};
@@ -987,6 +988,32 @@ fn a_mirror_that_never_answers_holds_no_program_for_good() {
     // Only the newest was sent at once; the discard may have come before the others.
     checkpoints.wait_for_mirror(LONG).unwrap();
     assert_eq!((loaded(&bench.near), loaded(&bench.far)), (Some(2), Some(2)));
+}
+
+/// Asks the program to stop while it reads its mirror.
+struct Asking {
+    near: PathBuf,
+}
+
+impl Script for Asking {
+    fn ask(&self, request: Request) -> io::Result<()> {
+        if matches!(request, Request::Open(_)) {
+            request_requeue(&self.near, "the instance is reclaimed").unwrap();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_request_that_comes_while_a_mirror_is_read_is_heard() {
+    let bench = bench();
+    bench.run(1..=3);
+    fs::remove_dir_all(&bench.near).unwrap();
+    let far = Scripted::new(&bench.far, Asking { near: bench.near.clone() });
+    let mut checkpoints = bench.builder(Mirror::in_home(far)).open().unwrap();
+    assert_eq!(checkpoints.load().unwrap(), Some(3));
+    let reason = checkpoints.should_stop().cloned();
+    assert!(matches!(reason, Some(StopReason::Requeue { .. })), "{reason:?}");
 }
 
 #[test]

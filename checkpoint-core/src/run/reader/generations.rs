@@ -31,8 +31,8 @@ pub(crate) struct Reader {
     pub(super) protection: Protection,
     pub(super) warnings: Warnings,
     report: Option<LoadReport>,
-    /// The generations that the last load skipped without finding another, each with its error.
-    passed_over: Vec<Skipped>,
+    /// The generations that the last load skipped, each with its error, if it found no other.
+    passed_over: Option<Vec<Skipped>>,
     pub(super) missing: Option<u64>,
     /// The newest generation that this program saved there.
     pub(super) saved: Option<u64>,
@@ -95,7 +95,7 @@ impl Reader {
             protection,
             warnings: Warnings::default(),
             report: None,
-            passed_over: Vec::new(),
+            passed_over: None,
             missing: None,
             saved: None,
             seen: None,
@@ -158,7 +158,7 @@ impl Reader {
     fn load_by(&mut self, read: &mut dyn FnMut(&Reader, u64) -> Result<Read, Error>) -> Result<bool, Error> {
         let _warnings = self.warnings.enter();
         let begun = Instant::now();
-        self.passed_over.clear();
+        self.passed_over = None;
         if let Some(generation) = self.at {
             let read = read(self, generation).map_err(|error| self.explain(generation, error))?;
             self.loaded(read, begun, Vec::new());
@@ -184,7 +184,7 @@ impl Reader {
                 self.path().display()
             ));
         }
-        self.passed_over = skipped;
+        self.passed_over = Some(skipped);
         Ok(false)
     }
 
@@ -291,10 +291,14 @@ impl Reader {
 
     /// The generations that the last load skipped, each with its error.
     pub(crate) fn skipped(&self) -> &[Skipped] {
-        match &self.report {
-            Some(report) if self.passed_over.is_empty() => &report.skipped,
-            _ => &self.passed_over,
-        }
+        let of_report = || self.report.as_ref().map(|report| &report.skipped);
+        self.passed_over.as_ref().or_else(of_report).map_or(&[], Vec::as_slice)
+    }
+
+    /// Those of them that the system did not give, newest first: they may be whole.
+    pub(crate) fn unread(&self) -> Vec<u64> {
+        let unread = self.skipped().iter().filter(|skipped| skipped.error.is_unread());
+        unread.map(|skipped| skipped.generation).collect()
     }
 
     /// Returns the existing generations, oldest first.

@@ -1,11 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::stop::request_halt;
-use crate::store::faults::{EIO, Fault, FaultyDisk};
-use crate::{CheckpointReader, Checkpointer, Error, Plain};
+use crate::store::faults::{EIO, ENOSPC, Fault, FaultyDisk};
+use crate::{Appended, CheckpointReader, Checkpointer, Error, Plain};
 
 type State = (u64, Vec<f64>);
 
@@ -187,6 +189,44 @@ fn a_panic_of_the_thread_is_an_error_and_the_next_save_succeeds() {
         checkpoints.save_in_background(&state(3)).unwrap();
         checkpoints.wait().unwrap();
         assert_eq!(checkpoints.load().unwrap(), Some(state(3)));
+    }
+}
+
+#[test]
+fn a_save_that_failed_before_its_outputs_promises_nothing() {
+    let parent = tempfile::tempdir().unwrap();
+    let csv = parent.path().join("out.csv");
+    let open = |name: &str| {
+        let disk = FaultyDisk::default();
+        let builder = Checkpointer::builder(parent.path().join(name)).disk(Arc::new(disk.clone()));
+        (disk, builder.open().unwrap())
+    };
+    // An array that does not fit into the buffer, so that it is written before the rest.
+    let field = || state(0).1;
+    let (disk, mut checkpoints) = open("first.ckpt");
+    disk.plan(None);
+    checkpoints.save_in_background(&(field(), Appended::at(&csv))).unwrap();
+    checkpoints.wait().unwrap();
+    let write = disk.asked().iter().position(|asked| asked.starts_with("write")).unwrap();
+    for (number, place) in [0, write].into_iter().enumerate() {
+        for fault in [Fault::Error(ENOSPC), Fault::Panic] {
+            let name = format!("{number} {fault:?}");
+            let csv = parent.path().join(&name).with_extension("csv");
+            let (disk, mut checkpoints) = open(&format!("{name}.ckpt"));
+            let mut state = (field(), Appended::at(&csv));
+            state.1.write_all(b"one\n").unwrap();
+            checkpoints.save(&state).unwrap();
+            state.1.write_all(b"two\n").unwrap();
+            disk.plan(Some((place, fault)));
+            checkpoints.save_in_background(&state).unwrap();
+            checkpoints.wait().unwrap_err();
+            disk.plan(None);
+            drop(state);
+            let mut state = checkpoints.load().unwrap().unwrap();
+            state.1.write_all(b"three\n").unwrap();
+            checkpoints.save(&state).unwrap();
+            assert_eq!(fs::read_to_string(&csv).unwrap(), "one\nthree\n", "{name}");
+        }
     }
 }
 
