@@ -15,7 +15,9 @@ use crate::evolution::Difference;
 pub use output::OutputFault;
 pub(crate) use sorting::{once_more, once_more_if};
 use words::config_list;
-use words::{Available, Differences, List, numbers, remake_help, version_help, way_out_of, way_past};
+use words::{
+    Available, Differences, List, numbers, other_places, remake_help, version_help, way_out_of, way_past,
+};
 
 /// Writes a message, and makes text from other programs in it harmless. Each message goes through
 /// this.
@@ -1105,16 +1107,14 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// The directory of rank 0 has no checkpoint of the group, and other directories have parts of
-    /// checkpoints that the group accepted. To start afresh would remove these parts.
+    /// The directory of rank 0 has no checkpoint of the group, and other directories have some, or
+    /// parts of checkpoints that the group accepted. To start afresh would remove these parts.
     #[error(
         "{}",
         shown!(
-            "{} has no checkpoint of the group, but these ranks have parts of its checkpoints, up to generation \
-            {generation}: {}; put the files of that directory on rank 0 back, or remove the folder `ranks` in it, on the \
-            machine of each of these ranks, to start afresh",
+            "{} has no checkpoint of the group{}",
             path.display(),
-            ranks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            other_places(ranks, *generation, moved)
         )
     )]
     #[non_exhaustive]
@@ -1125,6 +1125,9 @@ pub enum Error {
         ranks: Vec<usize>,
         /// The newest generation of them.
         generation: u64,
+        /// The ranks whose directories have what another rank saved: the processes may have
+        /// changed their machines.
+        moved: Vec<usize>,
     },
 
     /// A checkpoint of one process was opened as that of a group, or the other way round.

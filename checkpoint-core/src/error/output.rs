@@ -23,6 +23,9 @@ pub enum OutputFault {
     },
     /// Another value, here or in another program, appends to it.
     InUse,
+    /// The same, after a load by a group of another size: another member may have the same output
+    /// in its state.
+    InUseByMember,
     /// Another output of the same state leads to it by another path, such as a link.
     TwoPaths,
     /// The state was loaded from the directory of another run, or by a reader.
@@ -78,6 +81,11 @@ impl fmt::Display for Shown {
                 "is in use: another value of this program appends to it, such as a clone, or has it open, such as a state \
                  that an earlier checkpointer loaded; or another program does: drop that value first, or give this one \
                  another file with `Appended::continue_in`",
+            ),
+            OutputFault::InUseByMember => formatter.write_str(
+                "is open for another process of the group or another program: a group of another size gives each process the \
+                 outputs of rank 0, so replace them in the function of `on_resize`, and let one process alone take over each \
+                 output, with `old.load(rank)`",
             ),
             OutputFault::TwoPaths => formatter.write_str(
                 "is also the file of another output of this state, by another path, such as a link; a load could open only \

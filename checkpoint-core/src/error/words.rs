@@ -44,6 +44,24 @@ pub(super) fn remake_help(step: &str, set_aside: Option<&Path>, source: &Error) 
     }
 }
 
+/// Where parts of a group without tables are, and the advice.
+pub(super) fn other_places(ranks: &[usize], generation: u64, moved: &[usize]) -> String {
+    let named = |ranks: &[usize]| ranks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if moved.is_empty() {
+        return format!(
+            ", but these ranks have parts of its checkpoints, up to generation {generation}: {}; put the files of that directory \
+             on rank 0 back, or remove the folder `ranks` in it, on the machine of each of these ranks, to start afresh",
+            named(ranks)
+        );
+    }
+    format!(
+        " on rank 0, but the directories of these ranks have what other ranks saved there, up to generation {generation}: {}; if the \
+         processes have changed their machines, start each rank on the machine where it ran before; otherwise put the \
+         files of that directory on rank 0 back, or remove it on all machines to start afresh",
+        named(moved)
+    )
+}
+
 /// The advice for a checkpoint of another version.
 pub(super) fn version_help(found: u32, expected: u32) -> String {
     if found > expected {

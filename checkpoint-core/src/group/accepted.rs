@@ -4,11 +4,12 @@
 //! tables. The first starts afresh. The second must not: its next save would remove the parts. So
 //! each member marks its directory, durably, before it acknowledges the first generation.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::lost;
 use crate::base::warnings::warn;
+use crate::error::Error;
 use crate::store::{ACCEPTED, Home};
 
 /// The mark of one rank's directory.
@@ -32,8 +33,8 @@ impl Accepted {
     }
 
     /// True if the directory has the mark.
-    pub(super) fn is_there(&self) -> io::Result<bool> {
-        self.home.is_accepted()
+    pub(super) fn is_there(&self) -> Result<bool, Error> {
+        lost::is_accepted(&*self.home)
     }
 
     /// Makes the mark, once. A failure fails no save: the next one tries again.
@@ -55,8 +56,8 @@ impl Accepted {
     pub(super) fn clear(&mut self) {
         let cleared = match self.is_there() {
             Ok(false) => return,
-            Ok(true) => self.home.note_accepted(false, self.durable),
-            Err(error) => Err(error),
+            Ok(true) => self.home.note_accepted(false, self.durable).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
         };
         if let Err(error) = cleared {
             warn(format!(

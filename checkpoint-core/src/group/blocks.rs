@@ -1,13 +1,14 @@
 //! The blocks of sharded arrays that the members of a group saved. Each member finds those of its
 //! shard before the commit; rank 0 joins them to the table of all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::plan::{self, Gap, Region};
 pub(crate) use super::reshard::{Load, load};
+use crate::base::limits::KEY_LENGTH;
 use crate::base::text::listed;
 use crate::container::Container;
 use crate::error::Error;
@@ -99,11 +100,29 @@ pub(crate) fn of(path: &Path, container: Container) -> Result<Contents, Error> {
         return Ok(Contents::default());
     }
     let Survey { sharded, shared, form } = tree::survey(&File::of(path, container), Asked::All)?;
+    check_paths(sharded.iter().map(|value| &value.path), path)?;
+    check_paths(shared.iter().map(|(path, _)| path), path)?;
     let block = |value: ShardedValue| {
         let ShardedValue { path, number, inner, shape, offset, extent, .. } = value;
         Block { path, descr: number.descr().to_owned(), inner, shape, offset, extent }
     };
     Ok(Contents { blocks: sharded.into_iter().map(block).collect(), shared, form })
+}
+
+/// Refuses two values at one path: keys of a map can be the same as text. The members could not
+/// tell the two apart.
+fn check_paths<'p>(paths: impl Iterator<Item = &'p String>, file: &Path) -> Result<(), Error> {
+    let mut known = BTreeSet::new();
+    let twice: BTreeSet<&str> = paths.map(|path| &**path).filter(|path| !known.insert(*path)).collect();
+    if twice.is_empty() {
+        return Ok(());
+    }
+    let why = format!(
+        "several `Sharded` or `Shared` values have the same path: {}; the keys of their map are the same as text, such as \
+         (\"a, b\", \"c\") and (\"a\", \"b, c\"), or in their first {KEY_LENGTH} bytes: give it keys that differ as text",
+        listed(&twice.into_iter().collect::<Vec<_>>())
+    );
+    Err(Error::Sharding { path: file.to_owned(), why })
 }
 
 /// Joins the contents of the shards of all members, by rank. `path` is for messages.

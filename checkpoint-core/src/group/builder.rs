@@ -9,6 +9,7 @@ use super::accepted::Accepted;
 use super::calls::Calls;
 use super::checkpointer::{GroupCheckpointer, Opened};
 use super::leftovers::Leftovers;
+use super::lost::{self, Finding, LockFile};
 use super::table::Table;
 use super::{Group, random};
 use crate::error::Error;
@@ -29,6 +30,8 @@ struct Word {
     exit_codes: (u8, u8),
     /// True if there are tables, whole or not, or if rewinds set some aside.
     has_tables: bool,
+    /// The lock file of the directory, from rank 0.
+    lock: Option<LockFile>,
     /// The number of this job, from rank 0, where the place has no locks.
     job: Option<u64>,
     /// The highest number of a job that has claimed the place of this member.
@@ -99,6 +102,7 @@ impl<T: Checkpoint> Builder<T> {
             background: word.background,
             exit_codes: word.exit_codes,
             has_tables: word.has_tables,
+            lock: word.lock,
             job: word.job,
             last_job: word.last_job,
         })?;
@@ -123,24 +127,20 @@ impl<T: Checkpoint> Builder<T> {
         let mut accepted = Accepted::of(Arc::clone(&of_rank), durable);
         let part = part.and_then(|part| {
             let newest = part.generations()?.last().copied();
-            let own = if has_tables { None } else { newest };
-            let is_accepted = own.is_some()
-                && accepted.is_there().map_err(|source| Error::io("read", of_rank.path(), source))?;
-            Ok((part, newest, own.filter(|_| is_accepted)))
+            let found = match has_tables {
+                true => Finding::default(),
+                false => Finding::of_own(&accepted, newest)?.and_others(
+                    &*home,
+                    rank,
+                    first.lock,
+                    &leftovers.accepted,
+                )?,
+            };
+            Ok((part, newest, found))
         });
-        // A group that has lost its tables does not start afresh: its next save would remove the
-        // parts of all members.
-        let ((part, newest, _), all) = calls.gather_about(part, |(_, _, own)| {
-            let own = own.map(|newest| (rank, newest));
-            let mut found = if has_tables { Vec::new() } else { leftovers.accepted.clone() };
-            found.extend(own);
-            found
-        })?;
-        let mut found: Vec<(usize, u64)> = all.into_iter().flatten().collect();
-        if let Some(generation) = found.iter().map(|(_, newest)| *newest).max() {
-            found.sort_unstable();
-            let ranks = found.into_iter().map(|(rank, _)| rank).collect();
-            return Err(Error::TablesLost { path, ranks, generation });
+        let ((part, newest, _), findings) = calls.gather_about(part, |(_, _, found)| found.clone())?;
+        if let Some(lost) = lost::tables_lost(path.clone(), &findings) {
+            return Err(lost);
         }
         match newest {
             _ if has_tables => accepted.make(),
@@ -236,6 +236,7 @@ impl<T: Checkpoint> Table0<T> {
             background: self.builder.is_background(),
             exit_codes: (requeue, halted),
             has_tables,
+            lock: self.root.as_ref().and_then(|_| lost::lock_file(&*self.home)),
             job,
             last_job: self.of_rank.last_job()?,
         })

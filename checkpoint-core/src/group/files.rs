@@ -1,5 +1,6 @@
 //! The files of a group's checkpoint, opened without its program: for tools.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use super::assembled::{Shards, Wanted};
 use super::parts::without_places;
 use super::table::{Shard, Table};
 use crate::arrays::{Array, ArrayPool, ArraySink as _, Cause, Kind};
+use crate::base::text::listed;
 use crate::codec::bytes::{put_count, put_list, put_reference};
 use crate::container::{Container, ContainerWriter, Manifest, STATE};
 use crate::error::Error;
@@ -175,7 +177,9 @@ impl GroupFile {
     /// needs memory for one whole array at a time.
     ///
     /// # Errors
-    /// The error of a part that is damaged, or of the temporary file if it cannot be written.
+    /// [`Error::Sharding`] if rank 0 has no place for an array, such as one under a key of a map
+    /// that only other processes have. The error of a part that is damaged, or of the temporary
+    /// file if it cannot be written.
     pub fn assemble(&self) -> Result<File, Error> {
         let base = self.part(0)?;
         let target = std::env::temp_dir();
@@ -206,6 +210,26 @@ impl GroupFile {
     }
 }
 
+impl GroupFile {
+    /// Checks that the blocks of rank 0 are of all arrays in the table: the others would be left
+    /// out without a word.
+    fn check_places(&self, values: &[ShardedValue]) -> Result<(), Error> {
+        let known: BTreeSet<&str> = values.iter().map(|value| &*value.path).collect();
+        let paths = self.table.layout.arrays.iter().map(|array| &*array.path);
+        let lost: Vec<&str> = paths.filter(|path| !known.contains(path)).collect();
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let why = format!(
+            "the part of rank 0 has no place for these arrays, which other processes have, so the whole would be without \
+             them: {}; look at the part of each process alone, which is a checkpoint too, such as {}",
+            listed(&lost),
+            self.path_of(0).display()
+        );
+        Err(Error::Sharding { path: self.home.path().to_owned(), why })
+    }
+}
+
 /// A checkpoint that is being put together.
 struct Assembly<'a, 'o, W> {
     base: &'a File,
@@ -221,7 +245,9 @@ impl<W: io::Write> Assembly<'_, '_, W> {
         let state = self.base.state()?;
         let mut bytes = Vec::with_capacity(state.len());
         let (mut end, mut array) = (0, 0);
-        for value in tree::survey(self.base, Asked::Blocks)?.sharded {
+        let values = tree::survey(self.base, Asked::Blocks)?.sharded;
+        group.check_places(&values)?;
+        for value in values {
             let contradiction = || Error::Damaged {
                 path: self.base.path().to_owned(),
                 part: STATE.to_owned(),

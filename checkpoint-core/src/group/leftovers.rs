@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::lost;
 use crate::base::warnings::warn;
 use crate::container::Compression;
 use crate::error::Error;
@@ -47,8 +48,7 @@ impl Leftovers {
             let generations: BTreeSet<u64> = home.generations()?.into_iter().collect();
             let Some(newest) = generations.last().copied() else { continue };
             leftovers.highest = leftovers.highest.max(newest);
-            let is_accepted = home.is_accepted().map_err(|source| Error::io("read", home.path(), source))?;
-            if is_accepted {
+            if lost::is_accepted(&*home)? {
                 leftovers.accepted.push((rank, newest));
             }
             leftovers.places.push(Leftover { rank, home, generations, writer: None });

@@ -21,7 +21,7 @@ use super::table::Table;
 use crate::arrays::ArrayPool;
 use crate::base::warnings::warn;
 use crate::container::Manifest;
-use crate::error::{Error, Skipped, once_more};
+use crate::error::{Error, OutputFault, Skipped, once_more};
 use crate::outcome::LoadReport;
 use crate::outputs::Age;
 use crate::run::checkpointer::Checkpointer;
@@ -151,7 +151,13 @@ impl<T: Checkpoint, G: Group> GroupCheckpointer<T, G> {
                 // All members know if one has outputs: where none has, there is nothing to agree
                 // on.
                 if has_outputs {
-                    let opened = self.part.outputs().open(&outputs);
+                    let is_resized = candidate.table.size != self.calls.size();
+                    let opened = self.part.outputs().open(&outputs).map_err(|error| match error {
+                        Error::Output { path, counted, fault: OutputFault::InUse } if is_resized => {
+                            Error::Output { path, counted, fault: OutputFault::InUseByMember }
+                        }
+                        error => error,
+                    });
                     self.calls.gather(opened)?;
                 }
                 let report = LoadReport {

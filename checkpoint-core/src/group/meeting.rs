@@ -148,6 +148,9 @@ impl Meeting {
     fn convene(path: PathBuf, size: usize, timeout: Duration) -> io::Result<Meeting> {
         let mut wait = Wait::new(timeout);
         let directory = lock_directory(&path, &mut wait)?;
+        if directory.is_some() {
+            outwait_last(&path, &mut wait)?;
+        }
         let name = random_name()?;
         let members = BTreeMap::from([(0, name.clone())]);
         let mut session = Session { name, size, members, is_complete: false };
@@ -464,12 +467,15 @@ fn is_absent(path: &Path) -> bool {
 }
 
 fn missed(missing: &[usize], what: &str, path: &Path) -> String {
-    let ranks: Vec<String> = missing.iter().map(ToString::to_string).collect();
-    let ranks = match &ranks[..] {
+    format!("{} of the group did not come to {what} in {}", ranks_of(missing), path.display())
+}
+
+fn ranks_of(ranks: &[usize]) -> String {
+    let ranks: Vec<String> = ranks.iter().map(ToString::to_string).collect();
+    match &ranks[..] {
         [rank] => format!("rank {rank}"),
         ranks => format!("ranks {}", ranks.join(", ")),
-    };
-    format!("{ranks} of the group did not come to {what} in {}", path.display())
+    }
 }
 
 fn of_rank(rank: usize, what: &str) -> String {
@@ -507,6 +513,30 @@ fn lock_directory(path: &Path, wait: &mut Wait) -> io::Result<Option<File>> {
             }
             Err(TryLockError::Error(_)) => return Ok(None),
         }
+    }
+}
+
+/// Waits for the members of the last group in the directory. Its rank 0 may be the first to end,
+/// and the others still read what it gave them.
+///
+/// A session that is not complete has no members: its processes wait for another rank 0.
+fn outwait_last(path: &Path, wait: &mut Wait) -> io::Result<()> {
+    let Some(last) = read_json::<Session>(&path.join(SESSION))? else { return Ok(()) };
+    if !last.is_complete || !is_random_name(&last.name) {
+        return Ok(());
+    }
+    let folder = path.join(&last.name);
+    let lives = |(rank, name): (&usize, &String)| {
+        let is_left = folder.join(of_rank(*rank, LEFT)).exists();
+        (!is_left && is_random_name(name) && is_alive(&folder.join(of_rank(*rank, name)))).then_some(*rank)
+    };
+    loop {
+        let alive: Vec<usize> = last.members.iter().filter_map(lives).collect();
+        if alive.is_empty() {
+            return Ok(());
+        }
+        let busy = || format!("{} of another job in {} did not end", ranks_of(&alive), path.display());
+        wait.pause(busy).map_err(|error| io::Error::new(io::ErrorKind::ResourceBusy, error))?;
     }
 }
 
@@ -622,8 +652,24 @@ fn live_in(folder: &Path, rank: usize, name: &str) -> io::Result<File> {
 
 /// True if the process that locked a file has ended. False if that cannot be known.
 fn has_ended(alive: &Path) -> bool {
-    let Ok((file, metadata)) = store::open_regular(alive) else { return false };
-    metadata.len() > 0 && file.try_lock_shared().is_ok()
+    lives(alive) == Some(false)
+}
+
+/// True if a process has a file locked. False if that cannot be known.
+fn is_alive(alive: &Path) -> bool {
+    lives(alive) == Some(true)
+}
+
+/// True if the process that locked a file lives. `None` if that cannot be known.
+fn lives(alive: &Path) -> Option<bool> {
+    let (file, metadata) = store::open_regular(alive).ok()?;
+    match file.try_lock_shared() {
+        // Its file system had no locks.
+        _ if metadata.len() == 0 => None,
+        Ok(()) => Some(false),
+        Err(TryLockError::WouldBlock) => Some(true),
+        Err(TryLockError::Error(_)) => None,
+    }
 }
 
 /// Writes a file that others find whole or not at all.

@@ -51,6 +51,7 @@ mod checkpointer;
 mod files;
 mod leftovers;
 mod load;
+mod lost;
 mod meeting;
 #[cfg(test)]
 mod model;

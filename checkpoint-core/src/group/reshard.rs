@@ -18,6 +18,7 @@ use crate::codec::bytes::{put_list, put_reference};
 use crate::container::{Container, STATE};
 use crate::error::Error;
 use crate::evolution::{Difference, DifferenceKind, Program};
+use crate::outputs::Found;
 use crate::run::embedded;
 use crate::run::reader::{self, Decoded};
 use crate::state::Checkpoint;
@@ -54,6 +55,8 @@ pub struct Old<'a, T> {
     size: usize,
     program: &'a Program,
     open: RefCell<&'a mut OpenShard<'a>>,
+    /// The outputs of the states that were loaded: those that the new state takes over are its own.
+    outputs: RefCell<Found>,
     state: std::marker::PhantomData<fn() -> T>,
 }
 
@@ -65,7 +68,11 @@ impl<T: Checkpoint> Old<'_, T> {
     }
 
     /// Loads the state that the member of this rank saved. Its [`Sharded`](super::Sharded) arrays
-    /// are empty blocks, and nothing is read for them: the new state has their elements already.
+    /// are empty blocks, and nothing is read for them: the new state has their elements already. A
+    /// migration gets these empty blocks too, so it must not count on their elements.
+    ///
+    /// An [`Appended`](crate::Appended) of it can go on in the new state of one member. It is
+    /// opened when the function has returned, and cannot be written to before.
     ///
     /// # Errors
     /// [`Error::Sharding`] if there was no such member. The error of its shard, if that is damaged
@@ -86,6 +93,7 @@ impl<T: Checkpoint> Old<'_, T> {
         };
         let none = &mut |_| Err(base.contradiction("an empty block has no elements"));
         let decoded = base.decode::<T>(self.program, &empty, none, &mut ArrayPool::default)?;
+        self.outputs.borrow_mut().extend(decoded.outputs);
         Ok(*decoded.state)
     }
 }
@@ -226,9 +234,10 @@ pub(crate) fn load<T: Checkpoint>(load: Load<'_, T>, into: Option<&mut T>) -> Re
         blocks_of(path, program, &*decoded.state)
     })?;
     if let Some(on_resize) = on_resize.filter(|_| is_resized) {
-        let old =
-            Old { path, size: from, program, open: RefCell::new(open), state: std::marker::PhantomData };
+        let (open, outputs, state) = (RefCell::new(open), RefCell::default(), std::marker::PhantomData);
+        let old = Old { path, size: from, program, open, outputs, state };
         on_resize(&old, &mut decoded.state)?;
+        decoded.outputs.extend(old.outputs.take());
     }
     Ok(decoded)
 }

@@ -3,11 +3,12 @@
 mod failures;
 mod lost;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{GroupCheckpointer, Threads};
+use super::{GroupCheckpointer, Sharded, Threads};
 use crate::stop::StopReason;
 use crate::{Checkpointer, Error, Metadata, Schedule};
 
@@ -385,6 +386,33 @@ fn the_parts_of_a_larger_group_go_with_their_tables() {
     assert_eq!(parts(&path, 2), [2]);
     saved(&path, 2, 2);
     assert_eq!(parts(&path, 2), [0_u64; 0]);
+}
+
+#[cfg(feature = "inspect")]
+#[test]
+fn a_whole_without_an_array_of_another_member_is_refused() {
+    use crate::inspect::{File, GroupFile};
+
+    type Patches = BTreeMap<String, Sharded<f64>>;
+    let parent = tempfile::tempdir().unwrap();
+    let path = &parent.path().join("run.ckpt");
+    let patch = |key: &str| (key.to_owned(), Sharded::new(&[1], &[0], &[1], vec![0.5]).unwrap());
+    let saved = |keys: [&[&str]; 2]| {
+        run(2, |member| {
+            let patches: Patches = keys[super::Group::rank(&member)].iter().map(|key| patch(key)).collect();
+            let mut group = Checkpointer::<Patches>::builder(path).open_group(member).unwrap();
+            group.save(&patches).unwrap().generation
+        })[0]
+    };
+    let whole = |generation: u64| {
+        let protection = crate::Protection::new();
+        let file = File::open(path.join(format!("{generation:020}.ckpt")), &protection).unwrap();
+        GroupFile::of(&file, &protection).unwrap().unwrap().assemble()
+    };
+    let error = whole(saved([&["a"], &["b", "c"]])).unwrap_err();
+    assert!(matches!(error, Error::Sharding { .. }), "{error}");
+    assert!(error.to_string().contains("no place for these arrays, which other processes have"), "{error}");
+    assert!(error.to_string().contains("without them: b, c;"), "{error}");
 }
 
 #[test]

@@ -369,7 +369,7 @@ fn check_may_begin(subject: &Subject<'_>) -> Result<(), Error> {
         // The group may have saved its first generation after the listing.
         Some(generation) if home.generations()?.is_empty() => {
             let ranks = lost.into_iter().map(|(rank, _)| rank).collect();
-            Err(Error::TablesLost { path: home.path().to_owned(), ranks, generation })
+            Err(Error::TablesLost { path: home.path().to_owned(), ranks, generation, moved: Vec::new() })
         }
         _ => Ok(()),
     }

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 
 /// The lock file. It stays when the program ends.
-pub(super) const LOCK: &str = ".lock";
+pub(crate) const LOCK: &str = ".lock";
 
 /// The history. Every checkpoint directory that a program has opened has one, and no pipeline.
 pub(crate) const HISTORY: &str = "history.jsonl";

@@ -318,10 +318,15 @@ impl<'a> Surveyor<'a> {
                 self.note(path, &count.to_string());
                 for _ in 0..count {
                     let node = Node::of_type(self.file, key, self.walker.place);
+                    // Different keys can be the same as text.
+                    let print = match self.asked {
+                        Asked::All => fingerprint(&node, Order::OfAll)?,
+                        Asked::Blocks | Asked::BlocksWithoutData => 0,
+                    };
                     let step = Label::Key(node).step();
                     self.told(|walker| walker.skip(key))?;
                     self.inside(&step, path, |surveyor, path| {
-                        surveyor.note(path, "key");
+                        surveyor.note(path, &format!("key {print}"));
                         surveyor.value(value, path, depth + 1)
                     })?;
                 }

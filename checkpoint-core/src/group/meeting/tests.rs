@@ -273,6 +273,36 @@ fn a_second_job_at_the_same_place_is_refused() {
 }
 
 #[test]
+fn a_second_job_waits_for_the_last_member_of_the_first() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path();
+    let mut members = meet(path, 2, |member| member);
+    let (second, first) = (members.pop().unwrap(), members.pop().unwrap());
+    // Rank 1 has given its part of the last round, and reads that of rank 0 later.
+    put(&second.folder, &of_round(0, 1), b"1").unwrap();
+    first.all_gather(b"0").unwrap();
+    drop(first);
+    let error = Meeting::at(path, 0, 1, Duration::from_millis(20)).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ResourceBusy, "{error}");
+    assert!(error.to_string().contains("rank 1 of another job"), "{error}");
+    assert_eq!(second.all_gather(b"1").unwrap(), [b"0", b"1"]);
+    drop(second);
+    drop(Meeting::at(path, 0, 1, LONG).unwrap());
+    // One that was killed is not waited for, and neither is one that never came to a group.
+    let members = meet(path, 2, |member| member);
+    for member in &members {
+        member.alive.unlock().unwrap();
+    }
+    members[0].directory.as_ref().unwrap().unlock().unwrap();
+    drop(Meeting::at(path, 0, 1, Duration::ZERO).unwrap());
+    let session = random_name().unwrap();
+    fs::create_dir(path.join(&session)).unwrap();
+    list(path, &session, &session, false);
+    let _joined = live_in(&path.join(&session), 1, &session).unwrap();
+    Meeting::at(path, 0, 1, Duration::ZERO).unwrap();
+}
+
+#[test]
 fn members_that_disagree_on_the_size_are_refused() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path();

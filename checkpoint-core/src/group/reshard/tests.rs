@@ -689,6 +689,28 @@ fn keys_of_other_members_are_never_lost() {
 }
 
 #[test]
+fn keys_that_are_the_same_as_text_are_not_taken_for_one() {
+    type Key = (String, String);
+    fn key(one: &str, other: &str) -> Key {
+        (one.to_owned(), other.to_owned())
+    }
+    let (first, last) = (key("a", "b, c"), key("a, b", "c"));
+    let state = |value| BTreeMap::from([(first.clone(), Shared(value)), (last.clone(), Shared(7))]);
+    let error = Job::try_save(&[state(1), state(2)], None).err().unwrap();
+    assert!(matches!(error, Error::Sharding { .. }), "{error}");
+    assert!(error.to_string().contains("the same path: (a, b, c)"), "{error}");
+    let long = |end: &str| key(&"x".repeat(300), end);
+    let blocks = ["y", "z"].map(|end| (long(end), Sharded::new(&[1], &[0], &[1], vec![0.0]).unwrap()));
+    let error = Job::try_save(&[BTreeMap::from(blocks)], None).err().unwrap();
+    assert!(error.to_string().contains("give it keys that differ as text"), "{error}");
+    // Nor are those of two members.
+    let empty = |key: &Key| BTreeMap::from([(key.clone(), None::<Sharded<f64>>)]);
+    let job = Job::save(&[empty(&first), empty(&last)]);
+    let error = job.load(Member(0, 1), empty(&first)).unwrap_err();
+    assert!(error.to_string().contains("were not the same on all processes"), "{error}");
+}
+
+#[test]
 fn variants_of_other_members_are_never_lost() {
     #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
     enum Phase {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{loaded, run, state, step_of};
 use crate::error::OutputFault;
-use crate::group::{Group as _, GroupCheckpointer, Threads};
+use crate::group::{Group as _, GroupCheckpointer, Sharded, Threads};
 use crate::schema::Type;
 use crate::state::{self, Types};
 use crate::store::faults::{Fault, FaultyDisk};
@@ -186,6 +186,57 @@ fn an_output_that_one_member_cannot_open_fails_all_loads() {
     assert!(load().into_iter().all(|loaded| loaded.is_err()));
     drop(file);
     assert!(load().into_iter().all(|loaded| loaded.unwrap().is_some()));
+}
+
+#[cfg(unix)]
+#[test]
+fn outputs_of_a_larger_group_go_on_in_a_smaller_one() {
+    type Gas = (Sharded<f64>, Vec<Appended>);
+    fn new(member: &Threads) -> Gas {
+        (Sharded::rows([8], member).unwrap(), Vec::new())
+    }
+    fn open<'m>(path: &Path, member: &'m Threads) -> GroupCheckpointer<Gas, &'m Threads> {
+        Checkpointer::builder(path).open_group(member).unwrap()
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let (path, log) = (&parent.path().join("run.ckpt"), |rank| parent.path().join(format!("{rank}.csv")));
+    run(4, |member| {
+        let mut gas = new(&member);
+        gas.1.push(Appended::at(log(member.rank())));
+        gas.1[0].write_all(b"counted").unwrap();
+        open(path, &member).save(&gas).unwrap();
+        gas.1[0].write_all(b", and not").unwrap();
+    });
+    // All have those of rank 0, where the function leaves them.
+    let errors = run(2, |member| {
+        let mut group = open(path, &member);
+        group.on_resize(|_, _| Ok(()));
+        group.load_into(&mut new(&member)).unwrap_err().to_string()
+    });
+    assert!(
+        errors.iter().all(|error| error.contains("replace them in the function of `on_resize`")),
+        "{errors:?}"
+    );
+    run(2, |member| {
+        let (mut group, rank) = (open(path, &member), member.rank());
+        group.on_resize(move |old, gas| {
+            gas.1.clear();
+            for from in (0..old.size()).filter(|from| from % 2 == rank) {
+                gas.1.extend(old.load(from)?.1);
+            }
+            Ok(())
+        });
+        let mut gas = new(&member);
+        assert!(group.load_into(&mut gas).unwrap());
+        for from in [rank, rank + 2] {
+            assert_eq!(std::fs::read(log(from)).unwrap(), b"counted", "what no checkpoint counts is cut");
+        }
+        gas.1.iter_mut().for_each(|log| log.write_all(b", more").unwrap());
+        group.save(&gas).unwrap();
+    });
+    for from in 0..4 {
+        assert_eq!(std::fs::read(log(from)).unwrap(), b"counted, more");
+    }
 }
 
 #[test]

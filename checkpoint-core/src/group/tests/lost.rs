@@ -43,8 +43,9 @@ fn remove_tables(path: &Path) {
 fn assert_lost(loaded: Vec<Result<Option<Vec<u64>>, Error>>, expected: &[usize], newest: u64) {
     for loaded in loaded {
         match loaded.unwrap_err() {
-            Error::TablesLost { ranks, generation, .. } => {
+            Error::TablesLost { ranks, generation, moved, .. } => {
                 assert_eq!((&ranks[..], generation), (expected, newest));
+                assert!(moved.is_empty(), "{moved:?}");
             }
             error => panic!("{error}"),
         }
@@ -72,6 +73,46 @@ fn a_lost_directory_of_rank_0_is_no_first_start() {
         fs::rename(parent.path().join("lost"), path(0)).unwrap();
         assert_eq!(super::step_of(loaded(3, path)), steps);
     }
+}
+
+#[test]
+fn ranks_that_change_their_machines_are_no_first_start() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = |rank| local(parent.path(), rank);
+    let swapped = |rank: usize| path(1 - rank);
+    saved(2, 2, path);
+    let assert_moved = |errors: Vec<Result<_, Error>>, expected_ranks: &[usize], expected_moved: &[usize]| {
+        for error in errors.into_iter().map(Result::unwrap_err) {
+            assert!(
+                error.to_string().contains("start each rank on the machine where it ran before"),
+                "{error}"
+            );
+            match error {
+                Error::TablesLost { ranks, generation: 2, moved, .. } => {
+                    assert_eq!((&ranks[..], &moved[..]), (expected_ranks, expected_moved));
+                }
+                error => panic!("{error}"),
+            }
+        }
+    };
+    // Again and again: a start that was refused leaves directories behind.
+    for _ in 0..2 {
+        assert_moved(loaded(2, swapped), &[0, 1], &[0, 1]);
+    }
+    assert_eq!(super::step_of(loaded(2, path)), 2);
+    // Tables alone tell it too, also those that a rewind set aside, and so do parts alone.
+    let other = |rank: usize| local(&parent.path().join("other"), rank);
+    saved(2, 2, other);
+    let (tables, parts) = (other(0), other(1));
+    fs::remove_dir_all(tables.join("ranks")).unwrap();
+    let new = parent.path().join("new");
+    assert_moved(loaded(2, |rank| [&new, &tables][rank].clone()), &[], &[1]);
+    for generation in 1..=2_u64 {
+        let name = format!("{generation:020}.ckpt");
+        fs::rename(tables.join(&name), tables.join(format!("{name}.rewound-{}", generation - 1))).unwrap();
+    }
+    assert_moved(loaded(2, |rank| [&new, &tables][rank].clone()), &[], &[1]);
+    assert_lost(loaded(1, |_| parts.clone()), &[1], 2);
 }
 
 #[test]
