@@ -69,6 +69,18 @@ pub(crate) fn encoder<T: Serialize + ?Sized>(
     move |forms, into, arrays| encode(value, forms, into, arrays)
 }
 
+/// The [`Encode`] of a value that is borrowed from the parts of a state. Its type is not that of the
+/// state.
+pub(crate) fn encoder_of_borrowed<T: Serialize + ?Sized>(
+    value: &T,
+) -> impl FnMut(&Forms, &mut Vec<u8>, &mut dyn ArraySink) -> Result<Observed> {
+    move |forms, into, arrays| {
+        let observed = encode(value, forms, into, arrays)?;
+        forms.is_borrowed();
+        Ok(observed)
+    }
+}
+
 /// Appends the encoding of `value`, and gives its arrays to `arrays`. The value will be read in
 /// `forms`. Returns the observed forms of the parts with unknown forms. After an error, `into` is
 /// as before.
