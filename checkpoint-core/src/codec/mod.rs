@@ -49,7 +49,7 @@ pub(crate) use self::reader::Reader;
 pub(crate) use self::stack::Room;
 use self::writer::Writer;
 use super::arrays::{ArraySink, ArraySource};
-use crate::base::limits::{ELEMENTS_WITHOUT_BYTES, VALUE_DEPTH};
+use crate::base::limits::{ELEMENTS_WITHOUT_BYTES, VALUE_DEPTH, WALK_STEPS_PER_BYTE};
 
 /// The name of the format in the manifest.
 pub(crate) const CODEC: &str = "bincode-1";
@@ -150,6 +150,12 @@ pub(crate) fn decode<T: DeserializeOwned>(
 /// are at most as many of them as bytes, however deeply sequences are nested.
 pub(crate) fn allowed_elements(bytes: usize) -> u64 {
     (bytes as u64).saturating_add(ELEMENTS_WITHOUT_BYTES)
+}
+
+/// The most values that a state of so many bytes may have. Any walk through all of them by a schema
+/// counts them, with fields and members: a forged schema has any number of these around each other.
+pub(crate) fn most_values(bytes: usize) -> u64 {
+    (bytes as u64).saturating_mul(WALK_STEPS_PER_BYTE).saturating_add(ELEMENTS_WITHOUT_BYTES)
 }
 
 #[cold]
