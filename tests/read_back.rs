@@ -640,14 +640,21 @@ struct Bytes(Vec<u8>);
 #[derive(Clone, Debug, PartialEq)]
 struct Id([u8; 16]);
 
-macro_rules! bytes_by_hand {
-    ($($type:ident;)*) => {$(
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_bytes(&self.0)
-            }
-        }
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
 
+/// Writes numbers, and reads bytes.
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+macro_rules! reads_bytes {
+    ($($type:ident)*) => {$(
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
                 struct Visitor;
@@ -666,10 +673,7 @@ macro_rules! bytes_by_hand {
     )*};
 }
 
-bytes_by_hand! {
-    Id;
-    Bytes;
-}
+reads_bytes!(Bytes Id);
 
 #[test]
 fn a_list_or_bytes_of_another_length_are_read_back() {

@@ -324,9 +324,9 @@ impl Place {
         self.with(count as u64).holds(MEMBERS);
     }
 
-    /// Notes that a list, a map or bytes of this length are here. A type may take a list for a tuple
-    /// or for a struct, and bytes for an identifier, if the length is right. Longer ones share a
-    /// form, but for a few: a list that grows with each save is not read back for ever.
+    /// Notes that a list, a map or bytes of this length are here. A type may take a list for a
+    /// tuple or for a struct, and bytes for an identifier, if the length is right. Longer ones
+    /// share a form, but for a few: a list that grows with each save is not read back for ever.
     pub(crate) fn has_length(self, length: usize) {
         let length = if LONGER.contains(&length) { length } else { length.min(NOVEL_LENGTH + 1) };
         self.with(length as u64).holds(LENGTH);

@@ -10,8 +10,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::state::self_describing;
 
-/// A hash that is equal for equal values, with the members of lists and objects in any order, if the
-/// text is a list or an object of JSON. If `in_order`, the order of lists counts.
+/// A hash that is equal for equal values, with the members of lists and objects in any order, if
+/// the text is a list or an object of JSON. If `in_order`, the order of lists counts.
 pub(super) fn of_text(text: &str, in_order: bool) -> Option<u64> {
     if in_order { text_print::<true>(text) } else { text_print::<false>(text) }
 }

@@ -248,8 +248,8 @@ fn in_order(ty: &Type, bytes: &[u8]) -> u64 {
     text.and_then(|text| free_form::of_text(text, true)).unwrap_or_else(|| of_bytes(bytes))
 }
 
-/// The hash of an array in the state, the same as of one that is kept apart. Bytes may be a value in
-/// a form of its own, which is never kept apart.
+/// The hash of an array in the state, the same as of one that is kept apart. Bytes may be a value
+/// in a form of its own, which is never kept apart.
 fn of_array(data: &[u8], is_bytes: bool) -> u64 {
     let own = if is_bytes { free_form::of_bytes(data, true) } else { None };
     own.unwrap_or_else(|| of_data(data.len() as u64, crc32fast::hash(data)))
