@@ -170,3 +170,72 @@ fn a_change_beside_nested_aliases_loads_and_is_told_by_name() {
         ]
     );
 }
+
+mod phase {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename = "Phase")]
+    pub(super) enum Before {
+        #[serde(alias = "Cooling")]
+        CoolDown,
+        Idle,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename = "Phase")]
+    pub(super) enum Split {
+        Cooling,
+        CoolDown,
+        Idle,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename = "Phase")]
+    pub(super) enum Moved {
+        Idle,
+        CoolDown,
+        Warm,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    pub(super) struct State<P> {
+        pub(super) phase: P,
+    }
+}
+
+/// The refusal of a state as one of another type.
+#[track_caller]
+fn not_loaded_as<A, B>(state: A) -> String
+where
+    A: Serialize + DeserializeOwned + Debug + 'static,
+    B: Serialize + DeserializeOwned + Debug + 'static,
+{
+    let directory = saved(&Plain(state)).unwrap();
+    let mut reader = CheckpointReader::<Plain<B>>::open(directory.path()).unwrap();
+    reader.load().unwrap_err().to_string()
+}
+
+#[test]
+fn a_variant_whose_name_is_not_known_is_no_text() {
+    use phase::{Before, State};
+    let known = loaded_as::<_, State<String>>(State { phase: Before::Idle }).0;
+    assert_eq!(known.phase, "Idle");
+    let text = not_loaded_as::<_, State<String>>(State { phase: Before::CoolDown });
+    assert!(text.contains("one of CoolDown, Cooling"), "{text}");
+    let keys = |phase| State { phase: BTreeMap::from([(1_u8, [phase])]) };
+    let text = not_loaded_as::<_, State<BTreeMap<u8, [String; 1]>>>(keys(Before::CoolDown));
+    assert!(text.contains("one of CoolDown, Cooling"), "{text}");
+}
+
+#[test]
+fn an_alias_that_became_a_variant_takes_no_values_of_others() {
+    use phase::{Before, Moved, Split, State};
+    let text = not_loaded_as::<_, State<Split>>(State { phase: Before::CoolDown });
+    assert!(text.contains("one of CoolDown, Cooling"), "{text}");
+    let (loaded, _) = loaded_as::<_, State<Split>>(State { phase: Before::Idle });
+    assert_eq!(loaded.phase, Split::Idle);
+    for (before, after) in [(Before::CoolDown, Moved::CoolDown), (Before::Idle, Moved::Idle)] {
+        assert_eq!(loaded_as::<_, State<Moved>>(State { phase: before }).0.phase, after);
+    }
+}

@@ -372,6 +372,105 @@ fn a_value_encoded_like_another_one_is_not_saved() {
 }
 
 #[test]
+fn a_described_field_in_another_one_hides_no_difference() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Note {
+        #[serde(with = "checkpointed::json")]
+        body: serde_json::Value,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Entry {
+        Labels(BTreeMap<String, String>),
+        Note(Note),
+    }
+    let value = Entry::Note(Note { body: serde_json::json!({ "a": 1 }) });
+    first_is_refused(&InCbor { value: value.clone() });
+    first_is_refused(&AsJson { value });
+}
+
+#[checkpointed(owned = "WithRow")]
+struct RowParts<'a> {
+    #[serde(with = "checkpointed::self_describing")]
+    row: &'a Row,
+    #[serde(with = "checkpointed::json")]
+    note: &'a serde_json::Value,
+}
+
+#[test]
+fn a_described_field_of_a_borrowed_state_is_saved() {
+    let row = Row { name: "a".to_owned(), tags: vec![String::new()], extra: BTreeMap::new() };
+    let note = serde_json::json!({ "a": [1, "b"] });
+    let directory = tempfile::tempdir().unwrap();
+    let builder = Checkpointer::<WithRow>::builder(directory.path());
+    let mut checkpoints = builder.read_back(ReadBack::Always).open().unwrap();
+    checkpoints.save_parts(&RowParts { row: &row, note: &note }).unwrap();
+    let loaded = checkpoints.load().unwrap().unwrap();
+    checkpoints.save(&loaded).unwrap();
+    assert_eq!((&loaded.row, &loaded.note), (&row, &note));
+    let note = serde_json::json!(null);
+    checkpoints.finish_parts(&RowParts { row: &row, note: &note }).unwrap();
+}
+
+#[test]
+fn types_that_differ_in_their_names_alone_are_not_mixed_up() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Degrees<C, K> {
+        C(C),
+        K(K),
+    }
+    macro_rules! refuses {
+        ($first:expr, $second:expr) => {{
+            let (first, mut second) = (Degrees::C($first), Degrees::K($second));
+            stays(&InCbor { value: first.clone() });
+            stays(&AsJson { value: first.clone() });
+            first_is_refused(&InCbor { value: second.clone() });
+            first_is_refused(&AsJson { value: second.clone() });
+            second = first;
+            stays(&InCbor { value: vec![second] });
+        }};
+    }
+    mod celsius {
+        use super::{Deserialize, Serialize};
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub(super) struct Celsius {
+            pub(super) degrees: f64,
+        }
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub(super) struct InOne(pub(super) f64);
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub(super) struct InTwo(pub(super) f64, pub(super) u8);
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub(super) enum Cold {
+            Yes,
+            By(f64),
+        }
+    }
+    mod kelvin {
+        use super::{Deserialize, Serialize};
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub(super) struct Kelvin {
+            pub(super) degrees: f64,
+        }
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub(super) struct AlsoInOne(pub(super) f64);
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub(super) struct AlsoInTwo(pub(super) f64, pub(super) u8);
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub(super) enum Hot {
+            Yes,
+            By(f64),
+        }
+    }
+    refuses!(celsius::Celsius { degrees: 0.5 }, kelvin::Kelvin { degrees: 0.5 });
+    refuses!(celsius::InOne(0.5), kelvin::AlsoInOne(0.5));
+    refuses!(celsius::InTwo(0.5, 1), kelvin::AlsoInTwo(0.5, 1));
+    refuses!(celsius::Cold::Yes, kelvin::Hot::Yes);
+    refuses!(celsius::Cold::By(0.5), kelvin::Hot::By(0.5));
+}
+
+#[test]
 fn a_variant_that_comes_back_as_a_map_is_not_saved() {
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     enum Rule {
@@ -531,6 +630,129 @@ fn another_member_or_number_of_them_is_read_back() {
         }
     }
     only_the_last_is_refused_in_both(&[Point::Flat(0.5, 1.5), Point::Solid(0.5, 1.5, 2.5)]);
+}
+
+/// Bytes of any number.
+#[derive(Clone, Debug, PartialEq)]
+struct Bytes(Vec<u8>);
+
+/// Sixteen bytes.
+#[derive(Clone, Debug, PartialEq)]
+struct Id([u8; 16]);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+/// Writes numbers, and reads bytes.
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+macro_rules! reads_bytes {
+    ($($type:ident)*) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
+                struct Visitor;
+                impl serde::de::Visitor<'_> for Visitor {
+                    type Value = $type;
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        formatter.write_str("bytes")
+                    }
+                    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<$type, E> {
+                        bytes.try_into().map($type).map_err(E::custom)
+                    }
+                }
+                deserializer.deserialize_bytes(Visitor)
+            }
+        }
+    )*};
+}
+
+reads_bytes!(Bytes Id);
+
+#[test]
+fn a_list_or_bytes_of_another_length_are_read_back() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Span {
+        Pair(f64, f64),
+        List(Vec<f64>),
+    }
+    let lists = [3, 4, 2].map(|length| Span::List(vec![0.5; length]));
+    only_the_last_is_refused_in_both(&lists);
+    only_the_last_is_refused_in_both(&lists.map(|list| vec![list]));
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Point {
+        x: f64,
+        #[serde(default)]
+        y: f64,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Place<K: Ord> {
+        Point(Point),
+        List(Vec<f64>),
+        Map(BTreeMap<K, f64>),
+    }
+    only_the_last_is_refused_in_both(&[3, 1].map(|length| Place::<String>::List(vec![0.5; length])));
+    // The fields of a struct may have numbers in the place of names.
+    let map = |keys: &[u64]| Place::Map(keys.iter().map(|key| (*key, 0.5)).collect());
+    only_the_last_is_refused(&[map(&[7, 8, 9]), map(&[0])].map(|value| InCbor { value }));
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Blob {
+        Id(Id),
+        Bytes(Bytes),
+    }
+    let blobs = [15, 400, 16].map(|length| Blob::Bytes(Bytes(vec![1; length])));
+    only_the_last_is_refused(&blobs.map(|value| InCbor { value }));
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Word {
+        Char(char),
+        Text(String),
+    }
+    only_the_last_is_refused_in_both(&["ab", "", "a"].map(|text| Word::Text(text.to_owned())));
+}
+
+#[test]
+fn a_list_that_grows_is_not_read_back_for_ever() {
+    let directory = tempfile::tempdir().unwrap();
+    let builder = Checkpointer::<WithList>::builder(directory.path());
+    let mut checkpoints = builder.durable(false).open().unwrap();
+    let before = LISTS.load(Ordering::Relaxed);
+    for step in 0..200 {
+        checkpoints.save(&WithList { list: List((0..step).collect()) }).unwrap();
+    }
+    // Those up to 32, of 48, of 64, and of any other length.
+    assert_eq!(LISTS.load(Ordering::Relaxed) - before, 36);
+}
+
+static LISTS: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts how often it is read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct List(Vec<u64>);
+
+impl<'de> Deserialize<'de> for List {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<List, D::Error> {
+        LISTS.fetch_add(1, Ordering::Relaxed);
+        Vec::deserialize(deserializer).map(List)
+    }
+}
+
+#[checkpointed]
+struct WithList {
+    #[serde(with = "checkpointed::self_describing")]
+    list: List,
 }
 
 #[test]
@@ -1025,12 +1247,12 @@ fn a_form_that_was_read_back_is_not_read_again() {
     let mut checkpoints = Checkpointer::<WithText>::open(directory.path()).unwrap();
     let before = TEXTS.load(Ordering::Relaxed);
     for step in 0..5 {
-        let list: Vec<u64> = (0..=step).collect();
+        let list = vec![step; 40 + usize::try_from(step).unwrap()];
         let text = Text(serde_json::json!({ "step": step, "list": list }));
         checkpoints.save(&WithText { step, text }).unwrap();
     }
     assert_eq!(TEXTS.load(Ordering::Relaxed) - before, 1);
-    let text = Text(serde_json::json!({ "step": 5, "list": [5], "more": true }));
+    let text = Text(serde_json::json!({ "step": 5, "list": vec![5; 40], "more": true }));
     checkpoints.save(&WithText { step: 5, text }).unwrap();
     assert_eq!(TEXTS.load(Ordering::Relaxed) - before, 2);
 }

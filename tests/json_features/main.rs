@@ -69,6 +69,22 @@ fn numbers_in_described_fields_come_back() {
     assert_eq!(through(&state).unwrap(), state);
 }
 
+/// A build without the features reads the same bytes.
+#[test]
+fn numbers_in_bytes_are_numbers_for_each_build() {
+    let plain = r#"{"a": [7, -7, 0.1, 1e300, 1.0, -0.0, 18446744073709551615, -9223372036854775808]}"#;
+    let longer = "[0.10, 1e400, 18446744073709551616, -0, 0.30000000000000000001, 1E5]";
+    for (text, is_plain) in [(plain, true), (longer, false)] {
+        let value: Value = serde_json::from_str(text).unwrap();
+        let state = InBoth { text: Value::Null, bytes: value };
+        assert_eq!(through(&state).unwrap(), state);
+        let written = checkpointed::self_describing::serialize(&state.bytes, serde_json::value::Serializer);
+        let written: Vec<u8> = serde_json::from_value(written.unwrap()).unwrap();
+        let is_map = written.windows(7).any(|bytes| bytes == b"private");
+        assert_eq!(is_map, !is_plain, "{text}");
+    }
+}
+
 #[checkpointed]
 #[derive(Debug)]
 struct Raw {

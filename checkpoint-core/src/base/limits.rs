@@ -50,6 +50,9 @@ pub(crate) const OBSERVED_VARIANTS: u32 = 1024;
 pub(crate) const NOVEL_FORMS: usize = 4096;
 /// Places of the members of tuples inside each other. Most likely more are an array.
 pub(crate) const NOVEL_MEMBERS: u32 = 64;
+/// Elements of a list, or bytes, whose number is a form. The tuples and fixed arrays of serde have
+/// no more members, nor have most digests and identifiers.
+pub(crate) const NOVEL_LENGTH: usize = 32;
 /// Keys of one map that are names. Most likely more are data.
 pub(crate) const NOVEL_KEYS: usize = 64;
 

@@ -155,6 +155,11 @@ impl Forms {
         self.met.learn(noted);
     }
 
+    /// Notes that the last state was borrowed for its save, as a value of another type.
+    pub(super) fn is_borrowed(&self) {
+        self.met.is_borrowed();
+    }
+
     /// Returns the forms of the last state, among those that no schema shows, and forgets them.
     pub(crate) fn take_noted(&self) -> Noted {
         self.met.take_last()

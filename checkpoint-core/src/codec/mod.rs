@@ -49,7 +49,7 @@ pub(crate) use self::reader::Reader;
 pub(crate) use self::stack::Room;
 use self::writer::Writer;
 use super::arrays::{ArraySink, ArraySource};
-use crate::base::limits::{ELEMENTS_WITHOUT_BYTES, VALUE_DEPTH};
+use crate::base::limits::{ELEMENTS_WITHOUT_BYTES, VALUE_DEPTH, WALK_STEPS_PER_BYTE};
 
 /// The name of the format in the manifest.
 pub(crate) const CODEC: &str = "bincode-1";
@@ -67,6 +67,18 @@ pub(crate) fn encoder<T: Serialize + ?Sized>(
     value: &T,
 ) -> impl FnMut(&Forms, &mut Vec<u8>, &mut dyn ArraySink) -> Result<Observed> {
     move |forms, into, arrays| encode(value, forms, into, arrays)
+}
+
+/// The [`Encode`] of a value that is borrowed from the parts of a state. Its type is not that of the
+/// state.
+pub(crate) fn encoder_of_borrowed<T: Serialize + ?Sized>(
+    value: &T,
+) -> impl FnMut(&Forms, &mut Vec<u8>, &mut dyn ArraySink) -> Result<Observed> {
+    move |forms, into, arrays| {
+        let observed = encode(value, forms, into, arrays)?;
+        forms.is_borrowed();
+        Ok(observed)
+    }
 }
 
 /// Appends the encoding of `value`, and gives its arrays to `arrays`. The value will be read in
@@ -138,6 +150,12 @@ pub(crate) fn decode<T: DeserializeOwned>(
 /// are at most as many of them as bytes, however deeply sequences are nested.
 pub(crate) fn allowed_elements(bytes: usize) -> u64 {
     (bytes as u64).saturating_add(ELEMENTS_WITHOUT_BYTES)
+}
+
+/// The most values that a state of so many bytes may have. Any walk through all of them by a schema
+/// counts them, with fields and members: a forged schema has any number of these around each other.
+pub(crate) fn most_values(bytes: usize) -> u64 {
+    (bytes as u64).saturating_mul(WALK_STEPS_PER_BYTE).saturating_add(ELEMENTS_WITHOUT_BYTES)
 }
 
 #[cold]

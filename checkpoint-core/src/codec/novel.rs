@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::hashed::IsHashed;
 use crate::base::lasting::{self, Lasting, Restore};
-use crate::base::limits::{NOVEL_FORMS, NOVEL_KEYS, NOVEL_MEMBERS};
+use crate::base::limits::{NOVEL_FORMS, NOVEL_KEYS, NOVEL_LENGTH, NOVEL_MEMBERS};
 
 thread_local! {
     /// The forms in the state that this thread encodes.
@@ -26,23 +26,31 @@ type Forms = HashSet<u64, IsHashed>;
 pub(crate) struct Noted {
     /// The sets of fields or keys. They can be many, and leave room for the others.
     sets: Forms,
+    /// The lengths of lists, of maps, of bytes and of texts.
+    lengths: Forms,
     /// The other forms in fields that describe their values.
     described: Forms,
     /// Those in parts of unknown form.
     parts: Forms,
+    /// The names of types in fields that describe their values. No form has them: they only tell
+    /// two values of one encoding apart.
+    names: Forms,
     /// The types of the fields that describe their values.
     roots: Forms,
+    /// True if the state was borrowed for its save: its fields are of other types than those of the
+    /// state that a load gives.
+    is_borrowed: bool,
     /// True if it depends on the order of the values which of those in fields are here.
     is_partial: bool,
 }
 
 impl Noted {
-    fn each(&self) -> [&Forms; 3] {
-        [&self.sets, &self.described, &self.parts]
+    fn each(&self) -> [&Forms; 4] {
+        [&self.sets, &self.lengths, &self.described, &self.parts]
     }
 
-    fn each_mut(&mut self) -> [&mut Forms; 3] {
-        [&mut self.sets, &mut self.described, &mut self.parts]
+    fn each_mut(&mut self) -> [&mut Forms; 4] {
+        [&mut self.sets, &mut self.lengths, &mut self.described, &mut self.parts]
     }
 
     /// True if a field describes its values.
@@ -54,13 +62,15 @@ impl Noted {
     fn add(&mut self, kind: u8, place: Place) {
         let forms = match kind {
             KEYS => &mut self.sets,
+            LENGTH => &mut self.lengths,
+            NAME => &mut self.names,
             _ if place.is_described => &mut self.described,
             _ => &mut self.parts,
         };
         let form = place.with(kind.into()).hash;
         if forms.len() < NOVEL_FORMS {
             forms.insert(form);
-        } else if place.is_described && !forms.contains(&form) {
+        } else if place.is_described && kind != LENGTH && !forms.contains(&form) {
             self.is_partial = true;
         }
     }
@@ -90,6 +100,11 @@ impl Met {
         self.forms().last = noted;
     }
 
+    /// Notes that the last state was borrowed for its save.
+    pub(super) fn is_borrowed(&self) {
+        self.forms().last.is_borrowed = true;
+    }
+
     /// Returns the forms of the last state that was encoded, and forgets them.
     pub(super) fn take_last(&self) -> Noted {
         std::mem::take(&mut self.forms().last)
@@ -102,14 +117,16 @@ impl Met {
         known.each().into_iter().zip(last.each()).any(|(known, last)| looks(known) && !last.is_subset(known))
     }
 
-    /// True if the last state had the forms of this one in its fields that describe their values.
-    /// Two values of one encoding may differ in these alone. A part of unknown form may come back
-    /// in another one: an array in the order of its elements. A state that was borrowed for its
-    /// save has fields of other types: their forms do not compare.
+    /// True if the last state had the forms of this one, and its names of types, in its fields that
+    /// describe their values. Two values of one encoding may differ in these alone. A part of
+    /// unknown form may come back in another one: an array in the order of its elements. A state
+    /// that was borrowed for its save may have fields of other types: their forms do not compare.
     pub(super) fn has_same(&self, saved: &Noted) -> bool {
         let last = &self.forms().last;
-        let compare = saved.roots == last.roots && !saved.is_partial && !last.is_partial;
-        !compare || (saved.sets == last.sets && saved.described == last.described)
+        let are_others = saved.is_borrowed && saved.roots != last.roots;
+        let compare = !are_others && !saved.is_partial && !last.is_partial;
+        let has_same_forms = saved.sets == last.sets && saved.described == last.described;
+        !compare || (has_same_forms && saved.names == last.names)
     }
 
     /// Takes the forms of a state for known: it was read back. Returns true, once, if some new
@@ -117,7 +134,8 @@ impl Met {
     pub(super) fn accept(&self, noted: Noted) -> bool {
         let Seen { known, is_told, .. } = &mut *self.forms();
         let mut is_full = false;
-        for (known, noted) in known.each_mut().into_iter().zip([noted.sets, noted.described, noted.parts]) {
+        let Noted { sets, lengths, described, parts, .. } = noted;
+        for (known, noted) in known.each_mut().into_iter().zip([sets, lengths, described, parts]) {
             let looked = looks(known);
             known.extend(noted);
             is_full |= looked && !looks(known);
@@ -142,6 +160,11 @@ pub(super) fn noting<R>(encode: impl FnOnce() -> R) -> (R, Noted) {
 const LEFT_OUT: u8 = u8::MAX;
 const KEYS: u8 = u8::MAX - 1;
 const MEMBERS: u8 = u8::MAX - 2;
+const LENGTH: u8 = u8::MAX - 3;
+const NAME: u8 = u8::MAX - 4;
+
+/// Longer lengths that types have: those of digests, keys and signatures.
+const LONGER: [usize; 2] = [48, 64];
 
 /// The first numbers of the ranges of integers, after the first one. A reader gets numbers of
 /// different ranges as different types.
@@ -299,6 +322,26 @@ impl Place {
     /// Notes that a tuple of so many members is here.
     pub(crate) fn has_members(self, count: usize) {
         self.with(count as u64).holds(MEMBERS);
+    }
+
+    /// Notes that a list, a map or bytes of this length are here. A type may take a list for a
+    /// tuple or for a struct, and bytes for an identifier, if the length is right. Longer ones
+    /// share a form, but for a few: a list that grows with each save is not read back for ever.
+    pub(crate) fn has_length(self, length: usize) {
+        let length = if LONGER.contains(&length) { length } else { length.min(NOVEL_LENGTH + 1) };
+        self.with(length as u64).holds(LENGTH);
+    }
+
+    /// Notes the length of a text here: a type may take it for a character.
+    pub(crate) fn has_text(self, text: &str) {
+        self.with(text.chars().take(2).count() as u64).holds(LENGTH);
+    }
+
+    /// Notes that a value of a type with this name is here.
+    pub(crate) fn is_named(self, name: &str) {
+        if self.is_described {
+            self.under(name.as_bytes()).holds(NAME);
+        }
     }
 
     /// Notes that an integer of this kind is here.

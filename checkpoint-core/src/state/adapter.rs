@@ -36,7 +36,7 @@ type LendLeaf<'a> = &'a mut dyn FnMut(&mut dyn Any, &mut ArrayPool);
     label = "a fixed array longer than 32",
     note = "they are `Vec`, `Box`, `Arc`, `Rc`, `Option`, and as values `HashMap` and `BTreeMap`, all of the standard library; in others take `Vec<T>` or `Box<[T]>` instead of `[T; N]`"
 )]
-pub trait Adapter<F> {
+pub trait Adapter<F>: Sized {
     /// Like `Serialize::serialize`.
     #[expect(clippy::missing_errors_doc, reason = "those of the serializer")]
     fn write<S: Serializer>(value: &F, serializer: S) -> Result<S::Ok, S::Error>;
@@ -44,6 +44,11 @@ pub trait Adapter<F> {
     /// Like `Deserialize::deserialize`.
     #[expect(clippy::missing_errors_doc, reason = "those of the deserializer")]
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<F, D::Error>;
+
+    /// The value as it is written inside of another one. It may be itself: its type tells of it.
+    fn part(value: &F) -> impl Serialize {
+        Via::<F, Self>(value, PhantomData)
+    }
 
     /// The type in a checkpoint, made from the type of the elements.
     fn schema(types: &mut Types, leaf: &mut dyn FnMut(&mut Types) -> Type) -> Type;
@@ -126,6 +131,10 @@ impl<T: Serialize + DeserializeOwned + 'static> Adapter<T> for Same {
         T::deserialize(deserializer)
     }
 
+    fn part(value: &T) -> impl Serialize {
+        value
+    }
+
     fn schema(types: &mut Types, leaf: &mut dyn FnMut(&mut Types) -> Type) -> Type {
         leaf(types)
     }
@@ -145,7 +154,7 @@ where
         }
         let mut tuple = serializer.serialize_tuple(N)?;
         for element in value {
-            tuple.serialize_element(&Via::<T, A>(element, PhantomData))?;
+            tuple.serialize_element(&A::part(element))?;
         }
         tuple.end()
     }

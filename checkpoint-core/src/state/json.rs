@@ -25,7 +25,8 @@
 //! of it. A type that reads by way of serde's buffers (`flatten`, `untagged`, `tag`) then takes no
 //! `f64` from JSON. Such a value is refused when it is [read back](crate::Builder::read_back), and
 //! one of an earlier build cannot be loaded: there, use
-//! [`self_describing`](super::self_describing).
+//! [`self_describing`](super::self_describing). The other way round, a build without the feature
+//! rounds the numbers that only the feature keeps.
 
 mod exact;
 mod lossless;

@@ -27,6 +27,10 @@
 //! the form has no versions and no names of types, and no migration runs in it. Where the meaning
 //! of such a field changes, raise the version of the state that has it.
 //!
+//! Any package of a program can switch on the feature `arbitrary_precision` of `serde_json` for all
+//! of it. Numbers are kept as before. One that only this feature keeps, such as 0.10 or an integer
+//! of more than 64 bits, is refused by a build without it.
+//!
 //! Limits of serde stay: a type that reads by way of serde's buffers (`flatten`, `untagged`, `tag`)
 //! cannot hold an integer of 128 bits in that part, nor a type with a text for people and another
 //! form for machines, such as an `IpAddr`, which [`json`](super::json) takes. Such a value is
@@ -102,6 +106,15 @@ impl<'de> Visitor<'de> for Bytes {
 /// `Some(None)`, `Some(Some(None))`. The letters are `ckpt`; no standard gives the number a
 /// meaning.
 const SOME: u64 = 0x636b_7074;
+
+/// The name that `serde_json` gives a number, and its only field, where a package of the program
+/// switched on the feature `arbitrary_precision`. The field is the text of the number.
+const NUMBER: &str = "$serde_json::private::Number";
+
+/// True if this build has that feature. Without it, `serde_json` makes a map of such a number.
+fn has_any_precision() -> bool {
+    serde_json::from_str::<serde_json::Number>("1e400").is_ok()
+}
 
 thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };

@@ -4,8 +4,9 @@ use super::array::Array;
 use super::element::Number;
 use super::file::File;
 use super::members::{Inside, Members};
-use super::walk::{Count, Place, Rest, TOO_MANY, Trouble, Walker, damaged, most_values, rest_of};
+use super::walk::{Count, Place, Rest, TOO_MANY, Trouble, Walker, damaged, rest_of};
 use crate::codec::bytes::Flag;
+use crate::codec::most_values;
 use crate::error::Error;
 use crate::schema::{Body, Fields, Float16, Grid, Type, hidden};
 

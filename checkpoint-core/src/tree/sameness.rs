@@ -99,11 +99,11 @@ pub(super) fn fingerprint(node: &Node<'_>, order: Order) -> Result<u64, Error> {
         };
         if order == Order::OfAll && is_array {
             walker.skip(ty).map_err(|trouble| node.file.trouble(trouble))?;
+            let bytes = walker.bytes.get(start.offset..walker.place.offset).unwrap_or_default();
             frame.sum.add(if walker.place.array > start.array {
                 Array::new(node.file, start.array, None)?.checksum()
             } else {
-                let bytes = walker.bytes.get(start.offset..walker.place.offset);
-                checksum_of(bytes.and_then(|bytes| bytes.get(8..)).unwrap_or_default())
+                of_array(bytes.get(8..).unwrap_or_default(), *ty == Type::Bytes)
             });
             continue;
         }
@@ -114,9 +114,7 @@ pub(super) fn fingerprint(node: &Node<'_>, order: Order) -> Result<u64, Error> {
                 frame.sum.add_array(&Array::new(node.file, start.array, None)?, order)?;
             }
             (None, Order::Nothing) if *ty == Type::Bytes => frame.sum.add(of_bytes_anywhere(head)),
-            (None, Order::OfAll) if !matches!(ty, Type::Bytes | Type::String) => {
-                frame.sum.add(of_bytes(head));
-            }
+            (None, Order::OfAll) => frame.sum.add(in_order(ty, head)),
             (None, _) => frame.sum.add(of_leaf(ty, head)),
             (Some(rest), Order::Nothing) => frames.push(Frame { rest, sum: Sum::Bag(0) }),
             (Some(rest), Order::OfArrays | Order::OfAll) => {
@@ -208,8 +206,8 @@ fn of_leaf(ty: &Type, bytes: &[u8]) -> u64 {
     // The content behind the length may be a value in a form of its own.
     let content = bytes.get(8..).unwrap_or_default();
     let own = match ty {
-        Type::Bytes => free_form::of_bytes(content),
-        Type::String => std::str::from_utf8(content).ok().and_then(free_form::of_text),
+        Type::Bytes => free_form::of_bytes(content, false),
+        Type::String => std::str::from_utf8(content).ok().and_then(|text| free_form::of_text(text, false)),
         _ => None,
     };
     if let Some(own) = own {
@@ -234,15 +232,27 @@ fn of_leaf(ty: &Type, bytes: &[u8]) -> u64 {
 /// form of its own is never an array.
 fn of_bytes_anywhere(bytes: &[u8]) -> u64 {
     let content = bytes.get(8..).unwrap_or_default();
-    free_form::of_bytes(content).unwrap_or_else(|| {
+    free_form::of_bytes(content, false).unwrap_or_else(|| {
         let each = content.iter().map(|byte| of_leaf(&Type::U8, std::slice::from_ref(byte)));
         each.fold(0, u64::wrapping_add)
     })
 }
 
-/// The hash of an array of these bytes, the same as of an array that is kept apart.
-fn checksum_of(bytes: &[u8]) -> u64 {
-    of_data(bytes.len() as u64, crc32fast::hash(bytes))
+/// The hash of a value without parts, of which each bit counts. One in a form of its own counts in
+/// its order.
+fn in_order(ty: &Type, bytes: &[u8]) -> u64 {
+    let text = match ty {
+        Type::String => bytes.get(8..).and_then(|text| std::str::from_utf8(text).ok()),
+        _ => None,
+    };
+    text.and_then(|text| free_form::of_text(text, true)).unwrap_or_else(|| of_bytes(bytes))
+}
+
+/// The hash of an array in the state, the same as of one that is kept apart. Bytes may be a value
+/// in a form of its own, which is never kept apart.
+fn of_array(data: &[u8], is_bytes: bool) -> u64 {
+    let own = if is_bytes { free_form::of_bytes(data, true) } else { None };
+    own.unwrap_or_else(|| of_data(data.len() as u64, crc32fast::hash(data)))
 }
 
 /// The hash of an array by the length of its data and their checksum.
@@ -322,5 +332,106 @@ fn word(outline: &Outline) -> String {
     match &outline.variants[..] {
         [] => content,
         variants => format!("{}({content})", variants.join("::")),
+    }
+}
+
+#[cfg(all(test, feature = "scopes", not(shuttle)))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::collections::HashMap;
+
+    use serde::de::DeserializeOwned;
+    use serde::{Deserialize, Serialize, Serializer};
+
+    use super::*;
+    use crate::{Checkpoint, Checkpointer, Plain, Protection, ReadBack};
+
+    fn are_same<T: Checkpoint>(one: &T, other: &T) -> bool {
+        let directory = tempfile::tempdir().unwrap();
+        let builder = Checkpointer::<T>::builder(directory.path()).keep_last(2).read_back(ReadBack::Always);
+        let mut checkpoints = builder.durable(false).open().unwrap();
+        checkpoints.save(one).unwrap();
+        checkpoints.save(other).unwrap();
+        let file = |number| File::open_generation(directory.path(), number, &Protection::new()).unwrap();
+        let (one, other) = (file(1), file(2));
+        assert!(same_in_order(&one, &one) && same_in_order(&other, &other));
+        same_in_order(&one, &other)
+    }
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(bound = "T: Serialize + DeserializeOwned")]
+    struct InForms<T> {
+        #[serde(with = "crate::json")]
+        text: T,
+        #[serde(with = "crate::self_describing")]
+        bytes: T,
+    }
+
+    fn in_forms<T: Clone + Serialize + DeserializeOwned>(value: &T) -> Plain<InForms<T>> {
+        Plain(InForms { text: value.clone(), bytes: value.clone() })
+    }
+
+    /// A map that is written in this order.
+    #[derive(Clone, Deserialize)]
+    #[serde(from = "HashMap<String, Vec<u8>>")]
+    struct Written(Vec<(String, Vec<u8>)>);
+
+    impl Serialize for Written {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+        }
+    }
+
+    impl From<HashMap<String, Vec<u8>>> for Written {
+        fn from(map: HashMap<String, Vec<u8>>) -> Written {
+            Written(map.into_iter().collect())
+        }
+    }
+
+    #[test]
+    fn the_order_of_a_list_counts_inside_of_text_and_bytes() {
+        let text = |text: &str| Plain(text.to_owned());
+        assert!(!are_same(&text("[1,2]"), &text("[2,1]")));
+        assert!(!are_same(&text("[\"[1,2]\"]"), &text("[\"[2,1]\"]")));
+        assert!(are_same(&text("{\"a\":1,\"b\":[2]}"), &text("{\"b\":[2],\"a\":1}")));
+        assert!(!are_same(&in_forms(&vec![1_u8, 2]), &in_forms(&vec![2, 1])));
+        let inside = |list: &[u8]| in_forms(&HashMap::from([("a".to_owned(), list.to_vec())]));
+        assert!(!are_same(&inside(&[1, 2]), &inside(&[2, 1])));
+        assert!(are_same(&inside(&[1, 2]), &inside(&[1, 2])));
+    }
+
+    #[test]
+    fn a_map_made_anew_is_the_same_inside_of_text_and_bytes() {
+        let entries = |keys: &[&str]| {
+            let each = keys.iter().map(|key| ((*key).to_owned(), vec![1, 2]));
+            in_forms(&Written(each.collect()))
+        };
+        assert!(are_same(&entries(&["a", "b", "c"]), &entries(&["c", "a", "b"])));
+        assert!(!are_same(&entries(&["a", "b", "c"]), &entries(&["a", "b", "d"])));
+    }
+
+    #[test]
+    fn large_integers_in_text_are_compared_with_all_digits() {
+        let large = |number: u128| Plain(InForms { text: vec![number], bytes: vec![number] });
+        let next = |number: u128| Plain(InForms { text: vec![number], bytes: vec![1 << 64] });
+        assert!(are_same(&large(1 << 64), &next(1 << 64)));
+        assert!(!are_same(&large(1 << 64), &next((1 << 64) + 1)));
+        let text = |text: &str| Plain(text.to_owned());
+        let (one, other) =
+            ("-100000000000000000000000000000000000001", "-100000000000000000000000000000000000002");
+        assert!(!are_same(&text(&format!("[{one}, {other}]")), &text(&format!("[{other}, {one}]"))));
+        assert!(are_same(&text(&format!("[{one}, 0.5]")), &text(&format!("[{one},0.5]"))));
+        assert!(are_same(
+            &text(&format!("{{\"\\\"[{one}\": {one}}}")),
+            &text(&format!("{{\"\\\"[{one}\":{one}}}"))
+        ));
+    }
+
+    #[cfg(feature = "ndarray")]
+    #[test]
+    fn the_shape_of_an_array_counts() {
+        let array = |shape| ndarray::Array2::<f64>::zeros(shape);
+        assert!(are_same(&array((2, 300)), &array((2, 300))));
+        assert!(!are_same(&array((2, 300)), &array((300, 2))));
     }
 }

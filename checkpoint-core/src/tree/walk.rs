@@ -3,16 +3,10 @@
 use super::ends::{Ends, Known, WORTH_IT};
 use super::layout::Layout;
 use crate::arrays::Reference;
-use crate::base::limits::{ELEMENTS_WITHOUT_BYTES, VALUE_DEPTH_WALKED, WALK_STEPS_PER_BYTE};
-use crate::codec;
+use crate::base::limits::VALUE_DEPTH_WALKED;
 use crate::codec::bytes::{self, Flag};
+use crate::codec::{self, most_values};
 use crate::schema::{Body, Field, Fields, Grid, Schema, Type};
-
-/// The most values that a state of so many bytes may have. Any walk through all of them counts
-/// them.
-pub(super) fn most_values(bytes: usize) -> u64 {
-    (bytes as u64).saturating_mul(WALK_STEPS_PER_BYTE).saturating_add(ELEMENTS_WITHOUT_BYTES)
-}
 
 pub(super) const TOO_MANY: &str = "there are too many values that take no space";
 

@@ -9,7 +9,7 @@ use serde::forward_to_deserialize_any;
 
 use super::cursor::{Cursor, Failure, Step};
 use super::other::Other;
-use super::value::Value;
+use super::value::{Value, certain};
 use crate::base::text::listed;
 use crate::schema::{Field, Fields, Type, Variant, hidden};
 
@@ -122,7 +122,7 @@ impl<'a> Cursor<'a> {
         visitor: V,
     ) -> Result<V::Value, Failure> {
         let variant = self.variant(variants)?;
-        let (name, other) = other.variant(&variant.name);
+        let (name, other) = other.variant(&variant.name)?;
         visitor.visit_enum(EnumValue { cursor: self, variant, name, other })
     }
 }
@@ -185,8 +185,12 @@ impl<'a> MapAccess<'a> for &mut Named<'_, 'a> {
 
     fn next_key_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
         let Some(field) = self.fields.first() else { return Ok(None) };
-        let key = BorrowedStrDeserializer::<Failure>::new(&field.name);
-        self.cursor.guard(|_| seed.deserialize(key)).map(Some)
+        let name = &*field.name;
+        let key = self.cursor.guard(|_| match hidden::is_hidden(name) {
+            true => seed.deserialize(Hidden(name)),
+            false => seed.deserialize(BorrowedStrDeserializer::<Failure>::new(name)),
+        });
+        key.map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Failure> {
@@ -199,6 +203,30 @@ impl<'a> MapAccess<'a> for &mut Named<'_, 'a> {
 
     fn size_hint(&self) -> Option<usize> {
         Some(self.fields.len())
+    }
+}
+
+/// The name of a field that aliases hide. A struct does not know it, and a map takes it for a text.
+struct Hidden<'a>(&'a str);
+
+impl<'a> Deserializer<'a> for Hidden<'a> {
+    type Error = Failure;
+
+    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        visitor.visit_borrowed_str(certain(self.0)?)
+    }
+
+    fn deserialize_identifier<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        visitor.visit_borrowed_str(self.0)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        <V: Visitor<'a>> bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum
     }
 }
 

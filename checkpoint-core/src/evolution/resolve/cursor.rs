@@ -10,7 +10,7 @@ use crate::arrays::{ArraySource, Kind, Reference};
 use crate::base::limits::{TYPE_WRAPPERS, VALUE_DEPTH_BY_NAME};
 use crate::base::text::shortened;
 use crate::codec::bytes::{self, Count, Flag};
-use crate::codec::{self, Reader, Room, allowed_elements};
+use crate::codec::{self, Reader, Room, allowed_elements, most_values};
 use crate::evolution::Program;
 use crate::schema::{Body, Definition, Element, Fields, Float16, Schema, Type, Variant, hidden};
 
@@ -88,7 +88,8 @@ impl<'a> Cursor<'a> {
             arena,
             room,
             arrays,
-            empty: allowed,
+            // Fields and members count too.
+            empty: most_values(bytes.len()),
             elements: allowed,
             depth: 0,
             path: Vec::new(),

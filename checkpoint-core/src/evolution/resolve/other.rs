@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::cursor::Failure;
+use super::value::unclear;
 use crate::base::limits::TYPES_COMPARED;
 use crate::evolution::resolve::Identity;
 use crate::evolution::{Program, compare};
@@ -150,19 +152,39 @@ impl<'a> Other<'a> {
     }
 
     /// The content of a variant, and the reader's name of the variant.
-    pub(super) fn variant(self, name: &'a str) -> (&'a str, Other<'a>) {
-        let found = |(program, found): (&'a Schema, Found<'a>)| {
-            let Found::Type(ty) = found else { return None };
-            let Type::Named(place) = bare(program, ty) else { return None };
-            let Body::Enum(variants) = &program.types.get(*place)?.body else { return None };
-            let known = |variant: &'a Variant| Some((hidden::common(name, &variant.name)?, &variant.fields));
-            let (name, fields) = variants.iter().find_map(known)?;
-            Some((name, Other(Some((program, Found::Fields(fields))))))
-        };
-        // A reader without such a variant reports it itself.
-        let unknown = || (hidden::names(name).next().unwrap_or_else(|| hidden::label(name)), Other(None));
-        self.0.and_then(found).unwrap_or_else(unknown)
+    ///
+    /// # Errors
+    /// Aliases hide the name, and several variants of the program may be the one.
+    pub(super) fn variant(self, name: &'a str) -> Result<(&'a str, Other<'a>), Failure> {
+        let Some((program, variants)) = self.variants() else { return Ok((first(name), Other(None))) };
+        let content = |variant: &'a Variant| Other(Some((program, Found::Fields(&variant.fields))));
+        if !hidden::is_hidden(name)
+            && let Some(variant) = variants.iter().find(|variant| variant.name == name)
+        {
+            return Ok((name, content(variant)));
+        }
+        let known = |variant: &'a Variant| Some((hidden::common(name, &variant.name)?, variant));
+        let mut all = variants.iter().filter_map(known);
+        match (all.next(), all.next()) {
+            (Some((name, variant)), None) => Ok((name, content(variant))),
+            (Some(_), Some(_)) if hidden::is_hidden(name) => Err(unclear(name)),
+            // A reader without such a variant reports it itself.
+            _ => Ok((first(name), Other(None))),
+        }
     }
+
+    /// The variants of the type, and the schema of the program.
+    fn variants(self) -> Option<(&'a Schema, &'a [Variant])> {
+        let (program, Found::Type(ty)) = self.0? else { return None };
+        let Type::Named(place) = bare(program, ty) else { return None };
+        let Body::Enum(variants) = &program.types.get(*place)?.body else { return None };
+        Some((program, variants))
+    }
+}
+
+/// The first of the names that a variant may have.
+fn first(name: &str) -> &str {
+    hidden::names(name).next().unwrap_or_else(|| hidden::label(name))
 }
 
 enum Form<'a> {

@@ -1,14 +1,15 @@
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::needless_pass_by_value, reason = "values are written down where they are tested")]
 
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, decode_by_schema};
 use crate::arrays::none::{NoArrays, encode};
 use crate::codec::{Failure, Room};
-use crate::schema::{Body, Definition, Fields, Schema, Type};
+use crate::schema::{Body, Definition, Fields, Schema, Type, hidden};
 use crate::state::Plain;
 
 #[derive(Serialize, Deserialize)]
@@ -197,7 +198,7 @@ fn a_forged_schema_is_an_error_and_never_a_hang() {
     ];
     for types in forged {
         let schema = Schema { root: Type::Named(0), types };
-        let read = read_bytes::<serde::de::IgnoredAny>(&[], &schema);
+        let read = read_bytes::<IgnoredAny>(&[], &schema);
         assert!(read.is_err(), "{schema:?}");
     }
 }
@@ -307,4 +308,46 @@ fn complex_numbers_and_pairs_of_floats_are_one_and_the_same() {
 fn arrays_of_complex_numbers_are_pairs() {
     let values = vec![num_complex::Complex::new(0.5_f64, -1.0), num_complex::Complex::new(2.0, 3.0)];
     assert_eq!(beside_a_change(values.clone()), values);
+}
+
+#[test]
+fn a_field_whose_name_is_not_known_is_no_text() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Wave {
+        speed: f64,
+    }
+    let (bytes, schema) = written(Wave { speed: 0.5 });
+    let named = |name: String| {
+        let mut schema = schema.clone();
+        let Body::Struct(Fields::Named(fields)) = &mut schema.types[0].body else { panic!("a struct") };
+        fields[0].name = name;
+        (bytes.clone(), schema)
+    };
+    let hidden = named(hidden::name(0, &["celerity", "speed"]));
+    let why = read::<BTreeMap<String, f64>>(&hidden).unwrap_err();
+    assert!(why.contains("one of celerity, speed"), "{why}");
+    assert!(read::<Wave>(&hidden).unwrap_err().contains("not one field is in both"));
+    assert_eq!(read::<IgnoredAny>(&hidden), Ok(IgnoredAny));
+    let only = named(hidden::name(0, &["speed"]));
+    assert_eq!(read::<BTreeMap<String, f64>>(&only), Ok(BTreeMap::from([("speed".to_owned(), 0.5)])));
+}
+
+#[test]
+fn fields_that_take_no_space_are_read_by_name() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Cell {
+        kind: u8,
+        marks: [(); 8],
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Larger {
+        kind: u8,
+        marks: [(); 8],
+        #[serde(default)]
+        added: u8,
+    }
+    let cells: Vec<Cell> =
+        (0..=u8::MAX).cycle().take(200_000).map(|kind| Cell { kind, marks: [(); 8] }).collect();
+    let larger = read::<Vec<Larger>>(&written(cells)).unwrap();
+    assert!(larger.len() == 200_000 && larger.last().is_some_and(|cell| cell.kind == 63 && cell.added == 0));
 }

@@ -10,6 +10,7 @@ use super::migration::Arrived;
 use super::number::Number;
 use super::other::Other;
 use crate::arrays::{self, Kind};
+use crate::base::text::{listed, shortened};
 use crate::codec::bytes::{Count, Flag};
 use crate::schema::{Body, Fields, Float16, Grid, Schema, Type, Variant, hidden};
 
@@ -164,7 +165,7 @@ impl<'a> Value<'_, 'a> {
         };
         let variant = self.cursor.variant(variants)?;
         match variant.fields {
-            Fields::Unit => Ok(Some(&variant.name)),
+            Fields::Unit => certain(&variant.name).map(Some),
             _ => Err(Failure::custom(format!(
                 "the variant `{}` holds more than its name",
                 hidden::label(&variant.name)
@@ -213,6 +214,31 @@ fn unknown(schema: &Schema, ty: &Type) -> Failure {
          type that is to change is stored with #[serde(with = \"checkpointed::self_describing\")] on its field, or on \
          the field that holds it, before the first save",
         schema.describe(ty)
+    ))
+}
+
+/// The name of a variant or a field, for a reader that takes it for a text.
+///
+/// # Errors
+/// Aliases hide the name.
+pub(super) fn certain(name: &str) -> Result<&str, Failure> {
+    let names: Vec<&str> = hidden::names(name).collect();
+    match names[..] {
+        [only] => Ok(only),
+        _ => Err(unclear(name)),
+    }
+}
+
+/// The failure of a name that aliases hide.
+pub(super) fn unclear(name: &str) -> Failure {
+    let names: Vec<&str> = hidden::names(name).collect();
+    let which = if names.is_empty() {
+        format!("the name of {} is not known", shortened(hidden::label(name)))
+    } else {
+        format!("it is one of {}; which one is not known, because aliases hide it", listed(&names))
+    };
+    Failure::new(format!(
+        "{which}: load the value into the type that it was saved from, and convert it there"
     ))
 }
 

@@ -1,7 +1,7 @@
 //! Saves of a state whose parts are in several places: a struct of references is saved in its
 //! stead.
 
-use crate::codec::encoder;
+use crate::codec::encoder_of_borrowed;
 use crate::container::{IntoMetadata, Metadata};
 use crate::error::Error;
 use crate::outcome::{Decision, SaveReason, Saved};
@@ -55,7 +55,7 @@ impl<T: Checkpoint> Checkpointer<T> {
         parts: &P,
         metadata: impl IntoMetadata,
     ) -> Result<Saved, Error> {
-        self.inner.save_now(&SaveReason::Asked, &mut encoder(parts), metadata.into_metadata())
+        self.inner.save_now(&SaveReason::Asked, &mut encoder_of_borrowed(parts), metadata.into_metadata())
     }
 
     /// Like [`save_if_due`](Checkpointer::save_if_due), for parts that are in several places.
@@ -67,7 +67,9 @@ impl<T: Checkpoint> Checkpointer<T> {
         parts: &P,
     ) -> Result<Decision, Error> {
         match self.inner.turn()? {
-            Turn::Save(reason) => self.inner.made_because(reason, &mut encoder(parts), Metadata::new()),
+            Turn::Save(reason) => {
+                self.inner.made_because(reason, &mut encoder_of_borrowed(parts), Metadata::new())
+            }
             Turn::Pass(decision) => Ok(decision),
         }
     }
@@ -77,6 +79,6 @@ impl<T: Checkpoint> Checkpointer<T> {
     /// # Errors
     /// As [`finish`](Checkpointer::finish).
     pub fn finish_parts<P: Borrowed<Owned = T> + ?Sized>(mut self, parts: &P) -> Result<Finished, Error> {
-        self.inner.finish(&mut encoder(parts), Metadata::new())
+        self.inner.finish(&mut encoder_of_borrowed(parts), Metadata::new())
     }
 }

@@ -9,7 +9,7 @@ use serde::ser::SerializeSeq as _;
 use serde::{Deserialize, Deserializer, Serializer};
 
 use super::arrangement::{Arrangement, Fixed, shape};
-use super::elements::{Elements, Read, Via};
+use super::elements::{Elements, Read};
 use super::{Adapter, LendLeaf, flat, lend_each, short_schema};
 use crate::arrays::{self, ArrayPool, Whole};
 use crate::schema::{Grid, Type};
@@ -153,7 +153,7 @@ impl<T: 'static, A: Adapter<T> + Arrangement<T>> Adapter<Box<[T]>> for BoxedRows
 impl<T, A: Adapter<T>> Adapter<Option<T>> for Maybe<A> {
     fn write<S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
         match value {
-            Some(value) => serializer.serialize_some(&Via::<T, A>(value, PhantomData)),
+            Some(value) => serializer.serialize_some(&A::part(value)),
             None => serializer.serialize_none(),
         }
     }
@@ -189,7 +189,7 @@ where
     }
     let mut sequence = serializer.serialize_seq(Some(rows.len()))?;
     for row in rows {
-        sequence.serialize_element(&Via::<T, A>(row, PhantomData))?;
+        sequence.serialize_element(&A::part(row))?;
     }
     sequence.end()
 }

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::elements::{Read, Via};
+use super::elements::Read;
 use super::{Adapter, LendLeaf};
 use crate::arrays::ArrayPool;
 use crate::schema::Type;
@@ -26,7 +26,7 @@ macro_rules! maps {
             A: Adapter<V>,
         {
             fn write<Z: Serializer>(value: &$map<K, V $(, $state)?>, serializer: Z) -> Result<Z::Ok, Z::Error> {
-                serializer.collect_map(value.iter().map(|(key, value)| (key, Via::<V, A>(value, PhantomData))))
+                serializer.collect_map(value.iter().map(|(key, value)| (key, A::part(value))))
             }
 
             fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<$map<K, V $(, $state)?>, D::Error> {

@@ -82,6 +82,47 @@ fn other_formats_see_tuples_as_serde_writes_them() {
 }
 
 #[test]
+fn what_serde_writes_in_part_is_found_in_fixed_arrays() {
+    use std::collections::BTreeMap;
+    use std::net::{Ipv6Addr, SocketAddrV6};
+    use std::ops::RangeInclusive;
+
+    #[derive(Serialize, Deserialize)]
+    struct Held<T: Serialize + DeserializeOwned + 'static> {
+        #[serde(with = "FixedArrays::<Fixed<Same>>")]
+        short: [T; 2],
+        #[serde(with = "FixedArrays::<Rows<Fixed<Same>>>")]
+        rows: Vec<[T; 33]>,
+        #[serde(with = "FixedArrays::<Maybe<Boxed<Fixed<Same>>>>")]
+        boxed: Option<Box<[T; 3]>>,
+        #[serde(with = "FixedArrays::<Values<Fixed<Same>>>")]
+        map: BTreeMap<u8, [T; 1]>,
+    }
+    fn held<T: Clone + Serialize + DeserializeOwned + 'static>(value: &T) -> Held<T> {
+        let each = || std::array::from_fn(|_| value.clone());
+        let row = std::array::from_fn(|_| value.clone());
+        let boxed = Some(Box::new(std::array::from_fn(|_| value.clone())));
+        let map = BTreeMap::from([(1, std::array::from_fn(|_| value.clone()))]);
+        Held { short: each(), rows: vec![row], boxed, map }
+    }
+    let mut spent = 1_u32..=3;
+    spent.by_ref().for_each(drop);
+    let mut bytes = Vec::new();
+    encode(&held(&spent), &mut bytes).unwrap();
+    let Held { short, rows, boxed, map } = decode::<Held<RangeInclusive<u32>>>(&bytes).unwrap();
+    let rest: usize = short.into_iter().chain(rows.into_iter().flatten()).map(Iterator::count).sum();
+    let boxed: usize = boxed.into_iter().flat_map(|ranges| *ranges).map(Iterator::count).sum();
+    let map: usize = map.into_values().flatten().map(Iterator::count).sum();
+    assert_eq!((rest, boxed, map), (0, 0, 0));
+
+    let address = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 7000, 0, 3);
+    let why = encode(&held(&address), &mut Vec::new()).unwrap_err();
+    assert!(why.to_string().contains("neither the scope nor the flow label"), "{why}");
+    let why = crate::self_describing::serialize(&held(&spent), serde_json::value::Serializer).unwrap_err();
+    assert!(why.to_string().contains("was used up"), "{why}");
+}
+
+#[test]
 fn the_memory_of_values_becomes_that_of_rows() {
     let values: Vec<String> = (0..6).map(|value| value.to_string()).collect();
     let first = values.as_ptr().cast::<u8>();

@@ -128,6 +128,7 @@ impl<'k> Checker<'k> {
         self.is(text);
         Ok(Parts {
             inside: self.inside()?,
+            count: 0,
             kind: None,
             names: Named::of(announced),
             has_key: false,
@@ -146,7 +147,8 @@ impl<'k> Checker<'k> {
     }
 
     /// A variant with content is an object from its name to the content.
-    fn variant(self, name: &str) -> Result<Checker<'k>, Error> {
+    fn variant(self, ty: &str, name: &str) -> Result<Checker<'k>, Error> {
+        self.place.is_named(ty);
         self.is(Text::Object);
         let place = self.place.under(name.as_bytes());
         Ok(Checker { place, ..self.inside()? })
@@ -204,7 +206,6 @@ impl<'k> Serializer for Checker<'k> {
         serialize_bool(bool) => Bool;
         serialize_none() => Null;
         serialize_unit() => Null;
-        serialize_unit_struct(&'static str) => Null;
     }
 
     integer! {
@@ -220,8 +221,14 @@ impl<'k> Serializer for Checker<'k> {
         serialize_u128(u128) => LargeInteger;
     }
 
+    fn serialize_unit_struct(self, name: &'static str) -> Result<Text, Error> {
+        self.place.is_named(name);
+        self.serialize_unit()
+    }
+
     fn serialize_str(self, text: &str) -> Result<Text, Error> {
         self.is_key(text);
+        self.place.has_text(text);
         Ok(self.is(Text::String))
     }
 
@@ -240,8 +247,9 @@ impl<'k> Serializer for Checker<'k> {
         }
     }
 
-    fn serialize_unit_variant(self, _: &'static str, _: u32, name: &'static str) -> Result<Text, Error> {
+    fn serialize_unit_variant(self, ty: &'static str, _: u32, name: &'static str) -> Result<Text, Error> {
         self.is_key(name);
+        self.place.is_named(ty);
         self.place.under(name.as_bytes()).holds(Text::String as u8);
         Ok(self.is(Text::String))
     }
@@ -254,7 +262,8 @@ impl<'k> Serializer for Checker<'k> {
         self.finite(number, Text::Double)
     }
 
-    fn serialize_bytes(self, _: &[u8]) -> Result<Text, Error> {
+    fn serialize_bytes(self, bytes: &[u8]) -> Result<Text, Error> {
+        self.place.has_length(bytes.len());
         self.inside().map(|_| self.is(Text::List))
     }
 
@@ -267,21 +276,22 @@ impl<'k> Serializer for Checker<'k> {
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Result<Text, Error> {
+        self.place.is_named(name);
         check_whole(value)?;
         value.serialize(self)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        ty: &'static str,
         _: u32,
         name: &'static str,
         value: &T,
     ) -> Result<Text, Error> {
-        self.variant(name)?.check(value).map(|_| Text::Object)
+        self.variant(ty, name)?.check(value).map(|_| Text::Object)
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Parts<'k>, Error> {
@@ -292,18 +302,19 @@ impl<'k> Serializer for Checker<'k> {
         self.members(announced)
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, announced: usize) -> Result<Members<'k>, Error> {
+    fn serialize_tuple_struct(self, name: &'static str, announced: usize) -> Result<Members<'k>, Error> {
+        self.place.is_named(name);
         self.members(announced)
     }
 
     fn serialize_tuple_variant(
         self,
-        _: &'static str,
+        ty: &'static str,
         _: u32,
         name: &'static str,
         announced: usize,
     ) -> Result<Members<'k>, Error> {
-        self.variant(name)?.members(announced)
+        self.variant(ty, name)?.members(announced)
     }
 
     fn serialize_map(self, announced: Option<usize>) -> Result<Parts<'k>, Error> {
@@ -311,23 +322,26 @@ impl<'k> Serializer for Checker<'k> {
     }
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Fields<'k>, Error> {
+        self.place.is_named(name);
         Ok(Fields { is_raw: name == RAW, ..self.fields()? })
     }
 
     fn serialize_struct_variant(
         self,
-        _: &'static str,
+        ty: &'static str,
         _: u32,
         name: &'static str,
         _: usize,
     ) -> Result<Fields<'k>, Error> {
-        self.variant(name)?.fields()
+        self.variant(ty, name)?.fields()
     }
 }
 
 /// A list or an object.
 struct Parts<'k> {
     inside: Checker<'k>,
+    /// The number of elements or entries so far.
+    count: usize,
     /// The kind of the keys so far.
     kind: Option<Text>,
     /// Those that count as names.
@@ -356,10 +370,12 @@ impl ser::SerializeSeq for Parts<'_> {
     type Error = Error;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        self.count += 1;
         self.inside.at(self.inside.place.element(), value)
     }
 
     fn end(self) -> Result<Text, Error> {
+        self.inside.place.has_length(self.count);
         Ok(Text::List)
     }
 }
@@ -455,6 +471,7 @@ impl ser::SerializeMap for Parts<'_> {
         if std::mem::replace(&mut self.has_key, true) {
             return self.inside.kept(Err(half(true)));
         }
+        self.count += 1;
         let (name, around) = (Cell::new(None), self.inside.place);
         let checker = Checker { place: around.key(), key: Some(&name), ..self.inside };
         let kind = self.inside.kept(checker.check(key))?;
@@ -486,6 +503,7 @@ impl ser::SerializeMap for Parts<'_> {
             return Err(half(true));
         }
         self.names.end_at(self.inside.place);
+        self.inside.place.has_length(self.count);
         Ok(Text::Object)
     }
 }

@@ -8,7 +8,7 @@ use serde::de::{
 };
 use serde::{Deserialize, Deserializer};
 
-use super::{Error, Level, SOME};
+use super::{Error, Level, NUMBER, SOME};
 use crate::codec::Room;
 
 pub(super) fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
@@ -186,9 +186,21 @@ impl<'de> Reader<'de> {
             if !reader.skip(major::MAP << 5 | marker::START)? {
                 return reader.refuse("a map announces its length, which this form never does");
             }
+            if reader.is_number() && !super::has_any_precision() {
+                return reader.refuse(
+                    "a number has more digits than 64 bits or an `f64` have, and was saved by a program in which the \
+                     feature `arbitrary_precision` of `serde_json` was on; switch it on in this program too",
+                );
+            }
             let value = visitor.visit_map(Parts(&mut *reader));
             reader.ended(value)
         })
+    }
+
+    /// True if the map whose entries come next stands for a number of `serde_json`.
+    fn is_number(&mut self) -> bool {
+        let Ok(next) = self.data.fill(9 + NUMBER.len());
+        <&str>::decode(&mut SliceReader::new(next.as_ref())).is_ok_and(|name| name == NUMBER)
     }
 
     /// Passes over the mark of the end behind the parts of a value. If the mark is not next, the

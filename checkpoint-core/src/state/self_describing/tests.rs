@@ -467,3 +467,22 @@ fn a_display_that_fails_is_an_error() {
     let error = write::to_bytes(&vec![Some(NoText)]).unwrap_err().to_string();
     assert!(error.contains("writes the text of its Display, and that fails"), "{error}");
 }
+
+/// The feature `arbitrary_precision` of `serde_json`, which this build does not have, makes such a
+/// map of a number.
+#[test]
+fn a_number_that_this_build_cannot_read_is_refused() {
+    let number = |text: &str| BTreeMap::from([("$serde_json::private::Number", text.to_owned())]);
+    for text in ["0.10", "1e400", "18446744073709551616", "7"] {
+        let bytes = write::to_bytes(&number(text)).unwrap();
+        let inside = write::to_bytes(&vec![Some(number(text))]).unwrap();
+        let all = [
+            read::from_bytes::<serde_json::Value>(&bytes).unwrap_err(),
+            read::from_bytes::<serde_json::Value>(&inside).unwrap_err(),
+            read::from_bytes::<Vec<Option<Untagged>>>(&inside).unwrap_err(),
+        ];
+        for error in all {
+            assert!(error.0.contains("arbitrary_precision"), "{error}");
+        }
+    }
+}

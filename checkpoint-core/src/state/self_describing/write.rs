@@ -7,7 +7,7 @@ use cbor4ii::core::utils::BufWriter;
 use cbor4ii::core::{major, marker, types};
 use serde::{Serialize, Serializer, ser};
 
-use super::{DEPTH, Error, Level, SOME};
+use super::{DEPTH, Error, Level, NUMBER, SOME};
 use crate::codec::{Keys, Named, Place, Room, partial};
 
 pub(super) fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
@@ -66,7 +66,7 @@ struct Writer {
 
 impl Writer {
     /// Keeps the failure of a part.
-    fn kept(&mut self, written: Result<(), Error>) -> Result<(), Error> {
+    fn kept<R>(&mut self, written: Result<R, Error>) -> Result<R, Error> {
         written.map_err(|error| {
             let said = Error(error.0.clone());
             self.failure.get_or_insert(error);
@@ -83,25 +83,45 @@ impl Writer {
         value.encode(&mut self.output).map_err(|error| Error(error.to_string()))
     }
 
+    fn begin(&mut self) -> Result<Parts<'_>, Error> {
+        let (level, around) = (Level::enter()?, self.place);
+        Ok(Parts { writer: self, around, count: 0, _level: level, _variant: None })
+    }
+
     fn begin_array(&mut self) -> Result<Parts<'_>, Error> {
-        let level = Level::enter()?;
-        types::Array::unbounded(&mut self.output).map_err(|error| Error(error.to_string()))?;
-        self.place.holds(Kind::Sequence as u8);
-        let around = self.place;
-        Ok(Parts { writer: self, around, _level: level, _variant: None })
+        let parts = self.begin()?;
+        types::Array::unbounded(&mut parts.writer.output).map_err(|error| Error(error.to_string()))?;
+        parts.writer.place.holds(Kind::Sequence as u8);
+        Ok(parts)
     }
 
     fn begin_map(&mut self) -> Result<Parts<'_>, Error> {
-        let level = Level::enter()?;
+        let parts = self.begin()?;
+        parts.writer.put_map()?;
+        Ok(parts)
+    }
+
+    fn put_map(&mut self) -> Result<(), Error> {
         types::Map::unbounded(&mut self.output).map_err(|error| Error(error.to_string()))?;
         self.place.holds(Kind::Map as u8);
-        let around = self.place;
-        Ok(Parts { writer: self, around, _level: level, _variant: None })
+        Ok(())
+    }
+
+    /// Writes the number of such a text, if each build of `serde_json` makes that text of it.
+    fn number(&mut self, text: &str) -> Option<Result<(), Error>> {
+        let of_float = |float| serde_json::Number::from_f64(float).map(|number| number.to_string());
+        match (text.parse::<u64>(), text.parse::<i64>(), text.parse::<f64>()) {
+            (Ok(number), ..) if number.to_string() == text => Some(self.serialize_u64(number)),
+            (_, Ok(number), _) if number.to_string() == text => Some(self.serialize_i64(number)),
+            (.., Ok(number)) if of_float(number).as_deref() == Some(text) => Some(self.serialize_f64(number)),
+            _ => None,
+        }
     }
 
     /// A variant with content is a map from its name to the content, whose place is left behind.
-    fn begin_variant(&mut self, variant: &str) -> Result<Level, Error> {
+    fn begin_variant(&mut self, name: &str, variant: &str) -> Result<Level, Error> {
         let level = Level::enter()?;
+        self.place.is_named(name);
         self.place = self.place.under(variant.as_bytes());
         self.place.holds(Kind::Variant as u8);
         types::Map::bounded(1, &mut self.output).map_err(|error| Error(error.to_string()))?;
@@ -142,7 +162,6 @@ impl<'w> Serializer for &'w mut Writer {
         serialize_bool(bool) => Bool;
         serialize_f32(f32) => Single;
         serialize_f64(f64) => Double;
-        serialize_str(&str) => Text;
     }
 
     put_integer! {
@@ -156,6 +175,11 @@ impl<'w> Serializer for &'w mut Writer {
         serialize_u32(u32) => Integer;
         serialize_u64(u64) => Integer;
         serialize_u128(u128) => LargeInteger;
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), Error> {
+        self.place.has_text(value);
+        self.leaf(Kind::Text, value)
     }
 
     fn serialize_char(self, value: char) -> Result<(), Error> {
@@ -172,6 +196,7 @@ impl<'w> Serializer for &'w mut Writer {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Error> {
+        self.place.has_length(value.len());
         self.leaf(Kind::Bytes, types::Bytes(value))
     }
 
@@ -205,33 +230,36 @@ impl<'w> Serializer for &'w mut Writer {
         self.leaf(Kind::Unit, types::Undefined)
     }
 
-    fn serialize_unit_struct(self, _: &'static str) -> Result<(), Error> {
+    fn serialize_unit_struct(self, name: &'static str) -> Result<(), Error> {
+        self.place.is_named(name);
         self.serialize_unit()
     }
 
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), Error> {
+    fn serialize_unit_variant(self, name: &'static str, _: u32, variant: &'static str) -> Result<(), Error> {
+        self.place.is_named(name);
         self.place.under(variant.as_bytes()).holds(Kind::Unit as u8);
         self.put(variant)
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Result<(), Error> {
+        self.place.is_named(name);
         check_whole(value)?;
         value.serialize(self)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        name: &'static str,
         _: u32,
         variant: &'static str,
         value: &T,
     ) -> Result<(), Error> {
         let around = self.place;
-        let _level = self.begin_variant(variant)?;
+        let _level = self.begin_variant(name, variant)?;
         write_inside(value, self)?;
         self.place = around;
         Ok(())
@@ -245,19 +273,20 @@ impl<'w> Serializer for &'w mut Writer {
         Ok(Members { parts: self.begin_array()?, announced, written: 0 })
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, announced: usize) -> Result<Members<'w>, Error> {
+    fn serialize_tuple_struct(self, name: &'static str, announced: usize) -> Result<Members<'w>, Error> {
+        self.place.is_named(name);
         self.serialize_tuple(announced)
     }
 
     fn serialize_tuple_variant(
         self,
-        _: &'static str,
+        name: &'static str,
         _: u32,
         variant: &'static str,
         announced: usize,
     ) -> Result<Members<'w>, Error> {
         let around = self.place;
-        let level = self.begin_variant(variant)?;
+        let level = self.begin_variant(name, variant)?;
         let parts = Parts { _variant: Some(level), around, ..self.begin_array()? };
         Ok(Members { parts, announced, written: 0 })
     }
@@ -266,21 +295,25 @@ impl<'w> Serializer for &'w mut Writer {
         Ok(Pairs { parts: self.begin_map()?, value: None, names: Named::of(announced) })
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Fields<'w>, Error> {
-        Ok(Fields { parts: self.begin_map()?, keys: Keys::default() })
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Fields<'w>, Error> {
+        if name == NUMBER {
+            return Ok(Fields { parts: self.begin()?, keys: Keys::default(), number: Number::Expected });
+        }
+        self.place.is_named(name);
+        Ok(Fields { parts: self.begin_map()?, keys: Keys::default(), number: Number::No })
     }
 
     fn serialize_struct_variant(
         self,
-        _: &'static str,
+        name: &'static str,
         _: u32,
         variant: &'static str,
         _: usize,
     ) -> Result<Fields<'w>, Error> {
         let around = self.place;
-        let level = self.begin_variant(variant)?;
+        let level = self.begin_variant(name, variant)?;
         let parts = Parts { _variant: Some(level), around, ..self.begin_map()? };
-        Ok(Fields { parts, keys: Keys::default() })
+        Ok(Fields { parts, keys: Keys::default(), number: Number::No })
     }
 
     fn is_human_readable(&self) -> bool {
@@ -293,6 +326,8 @@ struct Parts<'w> {
     writer: &'w mut Writer,
     /// The place that the writer goes back to.
     around: Place,
+    /// The number of elements or entries so far.
+    count: usize,
     _level: Level,
     _variant: Option<Level>,
 }
@@ -322,10 +357,12 @@ impl ser::SerializeSeq for Parts<'_> {
     type Error = Error;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        self.count += 1;
         self.at(self.writer.place.element(), value)
     }
 
     fn end(self) -> Result<(), Error> {
+        self.writer.place.has_length(self.count);
         self.end()
     }
 }
@@ -387,6 +424,7 @@ impl ser::SerializeMap for Pairs<'_> {
             return self.parts.writer.kept(Err(half(true)));
         }
         let (start, around) = (self.parts.writer.output.buffer().len(), self.parts.writer.place);
+        self.parts.count += 1;
         self.parts.at(around.key(), key)?;
         let key = self.parts.writer.output.buffer().get(start..).unwrap_or_default();
         let is_name = key.len() <= NAME && key.first().is_some_and(|first| first >> 5 == major::STRING);
@@ -405,6 +443,7 @@ impl ser::SerializeMap for Pairs<'_> {
             return Err(half(true));
         }
         self.names.end_at(self.parts.writer.place);
+        self.parts.writer.place.has_length(self.parts.count);
         self.parts.end()
     }
 }
@@ -414,6 +453,40 @@ struct Fields<'w> {
     parts: Parts<'w>,
     /// Those that are written.
     keys: Keys,
+    number: Number,
+}
+
+/// The way in which a struct stands for a number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Number {
+    /// It does not.
+    No,
+    /// Its only field is the text of one.
+    Expected,
+    /// The number is written in the place of the struct.
+    Written,
+}
+
+impl Fields<'_> {
+    /// Writes the number that the struct stands for, or the beginning of the map that keeps its
+    /// text. Returns true if the field is written with that.
+    fn number<T: Serialize + ?Sized>(&mut self, text: &T) -> Result<bool, Error> {
+        if self.number == Number::Written {
+            return Err(Error("a number of JSON has more than one text; mend its Serialize".to_owned()));
+        }
+        let writer = &mut *self.parts.writer;
+        let text = serde_json::to_value(text).ok();
+        match text.as_ref().and_then(serde_json::Value::as_str).and_then(|text| writer.number(text)) {
+            Some(written) => {
+                self.number = Number::Written;
+                written.map(|()| true)
+            }
+            None => {
+                self.number = Number::No;
+                writer.put_map().map(|()| false)
+            }
+        }
+    }
 }
 
 macro_rules! fields {
@@ -427,6 +500,12 @@ macro_rules! fields {
                 name: &'static str,
                 value: &T,
             ) -> Result<(), Error> {
+                if self.number != Number::No {
+                    let number = self.number(value);
+                    if self.parts.writer.kept(number)? {
+                        return Ok(());
+                    }
+                }
                 let written = self.parts.writer.put(name);
                 self.parts.writer.kept(written)?;
                 let place = self.parts.writer.place.under(name.as_bytes());
@@ -440,6 +519,11 @@ macro_rules! fields {
             }
 
             fn end(self) -> Result<(), Error> {
+                match self.number {
+                    Number::No => {}
+                    Number::Expected => self.parts.writer.put_map()?,
+                    Number::Written => return Ok(()),
+                }
                 self.keys.end_at(self.parts.writer.place);
                 self.parts.end()
             }
