@@ -66,7 +66,7 @@ enum Created {
     Nothing,
 }
 
-/// The number of epochs that a run leaves out where all claims were removed: those of later runs
+/// The number of epochs that a run leaves out where all claims were removed: those of other runs
 /// were among them.
 const BEYOND_REMOVED: u64 = 1000;
 
@@ -194,8 +194,8 @@ impl Session {
             }
             // The claims may have been removed. A run at the epoch of a generation may go on.
             let mut before = highest.max(listing.last_epoch()).max(mine);
-            if mine > 0 && highest == 0 {
-                // A later run may have had the next ones, and not saved yet.
+            if highest == 0 && before > 0 {
+                // Another run may have had the next ones, and not saved yet.
                 before = before.saturating_add(BEYOND_REMOVED);
             }
             let epoch = before.max(at_least.saturating_sub(1)).checked_add(1).ok_or_else(|| {

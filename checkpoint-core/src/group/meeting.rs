@@ -521,7 +521,13 @@ fn lock_directory(path: &Path, wait: &mut Wait) -> io::Result<Option<File>> {
 ///
 /// A session that is not complete has no members: its processes wait for another rank 0.
 fn outwait_last(path: &Path, wait: &mut Wait) -> io::Result<()> {
-    let Some(last) = read_json::<Session>(&path.join(SESSION))? else { return Ok(()) };
+    let last = loop {
+        if let Some(last) = wait.look(read_json::<Session>(&path.join(SESSION)))? {
+            break last;
+        }
+        wait.pause(|| format!("the last session in {} could not be read", path.display()))?;
+    };
+    let Some(last) = last else { return Ok(()) };
     if !last.is_complete || !is_random_name(&last.name) {
         return Ok(());
     }

@@ -315,7 +315,8 @@ impl DirectoryLock {
         };
         if is_same_file(&current.metadata, &file.metadata) {
             // It was not gone: its server was away.
-            return Ok(true);
+            drop(file);
+            return if current.right == Right::Held { Ok(true) } else { self.taken_again(current) };
         }
         if !self.lock_again(&file.file)? || !self.is_there(&file)? {
             return Ok(false);
@@ -362,7 +363,7 @@ impl DirectoryLock {
     /// Locks a lock file that was made anew. False where another program has it, and where that
     /// does not decide, has it for long.
     fn lock_again(&self, file: &File) -> io::Result<bool> {
-        let attempts = if self.is_locked && !self.is_decisive { ATTEMPTS_AGAIN } else { 1 };
+        let attempts = if self.is_decisive { 1 } else { ATTEMPTS_AGAIN };
         for attempt in 1..=attempts {
             match (self.try_lock)(file) {
                 Ok(()) => return Ok(true),
@@ -400,16 +401,18 @@ impl Lock for DirectoryLock {
         if !self.is_lockable {
             return Ok(true);
         }
+        if file.right == Right::Lost {
+            return Ok(false);
+        }
         if !self.is_there(&file)? {
             return self.make_again(&mut file);
         }
         match (file.right, file.taken_by(&self.holder)) {
-            (Right::Lost, _) => Ok(false),
             (Right::Held, Ok(other)) => Ok(other.is_none()),
             (_, Err(_)) if self.is_decisive => Ok(true),
             (_, Err(error)) => self.taken_again(&mut file).map_err(|_| error),
             // Before a text tells anything, the lock must be there.
-            (Right::ToBeTaken, Ok(_)) => self.taken_again(&mut file),
+            (_, Ok(_)) => self.taken_again(&mut file),
         }
     }
 
@@ -696,9 +699,12 @@ mod tests {
             matches!(error, Error::InUse { .. }) && error.to_string().contains("got the lock"),
             "{error}"
         );
-        // It may have saved, and ended.
+        // It may have saved, and ended, and a purge may have taken the file.
         drop(other);
         assert!(!ours.stands().unwrap());
+        fs::remove_file(&path).unwrap();
+        assert!(!ours.stands().unwrap());
+        fs::write(&path, "us").unwrap();
         // Where the lock of the directory decides, it matters nothing.
         assert!(lock(true).stands().unwrap());
     }
