@@ -719,8 +719,12 @@ fn a_list_or_bytes_of_another_length_are_read_back() {
     enum Word {
         Char(char),
         Text(String),
+        List(Vec<u8>),
     }
-    only_the_last_is_refused_in_both(&["ab", "", "a"].map(|text| Word::Text(text.to_owned())));
+    let text = |text: &str| Word::Text(text.to_owned());
+    only_the_last_is_refused_in_both(&["ab", "", "a"].map(text));
+    // The length of another value is none of a text.
+    only_the_last_is_refused_in_both(&[text("ab"), Word::List(vec![1]), text("a")]);
 }
 
 #[test]

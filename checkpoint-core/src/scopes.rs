@@ -167,6 +167,7 @@ impl Scopes {
         self.restored = frames;
         self.calls = Calls::Kept;
         (self.is_told, self.is_cut_short) = (false, false);
+        self.checkpoints.leaves_stopped(false);
         self.promise_kept();
         Ok(is_begun)
     }
@@ -188,19 +189,16 @@ impl Scopes {
         // A function that was told to stop may call what it calls behind its work. The last save
         // stands then, with all that a restart has to come back to.
         let is_late = self.is_behind_stop();
-        let is_again = !is_late && self.is_done_again(&work);
         if work.is_empty() {
             self.warn_of_equal_calls(name);
         }
-        let expected = self.restored.first().filter(|_| !is_late && !is_again);
+        let expected = self.restored.first().filter(|_| !is_late);
         if let Some(expected) = expected.filter(|expected| !expected.is_of(name, &work)) {
-            let label = |name: &str, work: &str| match work {
-                "" => name.to_owned(),
-                work => format!("{name}` of the work `{work}"),
+            let expected = match expected.work.as_deref() {
+                None | Some("") => expected.name.clone(),
+                Some(work) => format!("{}` of the work `{work}", expected.name),
             };
-            let entered = label(name, &work);
-            let expected = label(&expected.name, expected.work.as_deref().unwrap_or_default());
-            return Err(Error::OtherScope { outer: self.active(), entered, expected });
+            return Err(Error::OtherScope { outer: self.active(), entered: name.to_owned(), work, expected });
         }
         let is_restored = expected.is_some();
         // Decoded before the frame is taken: if this fails, a restart has still to come back to it.
@@ -212,18 +210,16 @@ impl Scopes {
             let loaded = on_the_way.map(|variables| self.known_again(variables)).transpose()?;
             self.saves += 1;
             // What was asked before is no reason to stop at once: this scope may save.
-            self.turn += 1;
+            self.turn += u64::from(self.restored.len() == 1);
             let counted = Arc::clone(&self.counted);
             Frame { newest_at: self.saves, loaded, counted, ..self.restored.remove(0) }
         } else {
             let call = Arc::make_mut(&mut self.counted).entry(name.to_owned()).or_default();
-            if !is_again || *call == 0 {
-                *call = call.saturating_add(1);
-            }
+            *call = call.saturating_add(1);
             let frame = Frame::new(name.to_owned(), *call);
             let calls = if has_variables::<T>() { Calls::NotKept } else { Calls::Kept };
             let (newest_at, counted) = (self.saves, Arc::clone(&self.counted));
-            Frame { work: Some(work), calls, newest_at, counted, is_late, is_again, ..frame }
+            Frame { work: Some(work), calls, newest_at, counted, is_late, ..frame }
         };
         *self.calls() = Calls::Entered;
         self.stack.frames.push(frame);
@@ -368,8 +364,8 @@ impl Scopes {
     ) -> Result<R, Error> {
         let of_run = Arc::clone(self.checkpoints.outputs());
         // A restart calls again what was called since.
-        let last = self.stack.frames.iter().rev().find(|frame| !frame.is_again);
-        self.stack.calls.clone_from(last.map_or(&self.counted, |frame| &frame.counted));
+        let counted = self.stack.frames.last().map_or(&self.counted, |frame| &frame.counted);
+        self.stack.calls.clone_from(counted);
         // A frame that a restart found has counts, and no value yet.
         let mut parts = of_run.in_parts(self.frames().flat_map(|frame| frame.lengths.iter()));
         parts.extend(self.frames().flat_map(|frame| frame.outputs.iter().cloned()));
@@ -385,17 +381,7 @@ impl Scopes {
 
     /// The active scopes, and those that a restart is still to come back to.
     fn frames(&self) -> impl Iterator<Item = &Frame> {
-        self.stack.frames.iter().filter(|frame| !frame.is_again).chain(&self.restored)
-    }
-
-    /// True on the way back inside of work that is not the one in which the last save was made: its
-    /// result was forgotten by then, and so it is done again.
-    fn is_done_again(&self, work: &str) -> bool {
-        let Some(outer) = self.stack.frames.last() else { return false };
-        let is_other = |expected: &Frame| expected.work.as_deref().is_some_and(|expected| expected != work);
-        // A scope without variables forgets none.
-        let may_forget = outer.loaded.is_some() && !work.is_empty();
-        outer.is_again || (may_forget && self.restored.first().is_some_and(is_other))
+        self.stack.frames.iter().chain(&self.restored)
     }
 
     /// Warns where the active scope kept the same variables before this call as before the last
@@ -441,8 +427,8 @@ impl Scopes {
     /// Checks that a save would not forget a scope that the restart has not come back to yet.
     fn check_restored(&self) -> Result<(), Error> {
         let Some(expected) = self.restored.first() else { return Ok(()) };
-        let (entered, expected) = (String::new(), expected.name.clone());
-        Err(Error::OtherScope { outer: self.active(), entered, expected })
+        let (entered, work, expected) = (String::new(), String::new(), expected.name.clone());
+        Err(Error::OtherScope { outer: self.active(), entered, work, expected })
     }
 
     /// Leaves all scopes inside of this many.
@@ -462,7 +448,7 @@ impl Scopes {
         let left = self.stack.frames.split_off(depth);
         if !self.restored.is_empty() {
             // A function that failed on the way back is called again, and goes on from there.
-            let left = left.into_iter().filter(|frame| !frame.is_aside()).map(Frame::left_on_the_way);
+            let left = left.into_iter().filter(|frame| !frame.is_late).map(Frame::left_on_the_way);
             self.restored.splice(0..0, left);
         }
         if has_outputs {
@@ -474,11 +460,6 @@ impl Scopes {
     /// program does from there on may count on the half of some work.
     fn is_behind_stop(&self) -> bool {
         self.is_told || self.is_cut_short || self.stack.frames.iter().any(|frame| frame.is_told)
-    }
-
-    /// True in a scope that was entered in work which a restart does again on its way back.
-    fn is_again(&self) -> bool {
-        self.stack.frames.last().is_some_and(|frame| frame.is_again)
     }
 
     /// True if the last save has all that the active scopes had kept before the stop, or more.
@@ -502,7 +483,7 @@ impl Scopes {
         if !self.is_saved() {
             return Error::ScopeStopped { name, exit_code: 1 };
         }
-        self.checkpoints.leaves_stopped();
+        self.checkpoints.leaves_stopped(true);
         Error::ScopeStopped { name, exit_code: self.checkpoints.exit_code_of_stop() }
     }
 
@@ -602,8 +583,7 @@ impl<T: Checkpoint> Scope<'_, T> {
     }
 
     /// The number of times that a scope of this name was entered, this time included, over all runs
-    /// that belong together. A call that a restart does again counts once. In work that is [done
-    /// again](Scope::once) on the way back, it is the number of the last such call.
+    /// that belong together. A call that a restart does again counts once.
     #[must_use]
     pub fn call(&self) -> u64 {
         self.scopes.stack.frames.get(self.depth - 1).map_or(0, |frame| frame.call)
@@ -632,10 +612,6 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// [`Error::Encode`]; [`Error::OtherVariables`] on the way back.
     pub fn keep(&mut self, variables: &T) -> Result<(), Error> {
         self.leave_forgotten();
-        if self.scopes.is_again() {
-            self.scopes.frame()?.calls = Calls::Kept;
-            return Ok(());
-        }
         let is_coming_back = !self.scopes.restored.is_empty();
         let is_over = self.scopes.is_cut_short || (is_coming_back && self.scopes.is_behind_stop());
         if has_variables::<T>() && is_over {
@@ -735,12 +711,11 @@ impl<T: Checkpoint> Scope<'_, T> {
         let is_for_stop = matches!(why, SaveReason::Stopping(_));
         if self.scopes.must_not_save() {
             self.scopes.has_saved_for_stop |= is_for_stop && self.scopes.is_saved();
+            self.scopes.frame()?.calls = Calls::Kept;
             return Ok(Decision::NotDue);
         }
         if !self.scopes.restored.is_empty() {
-            if !self.scopes.is_again() {
-                self.scopes.check_loaded(variables)?;
-            }
+            self.keep(variables)?;
             self.scopes.has_saved_for_stop |= is_for_stop;
             return Ok(Decision::NotDue);
         }
@@ -774,9 +749,9 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// If the work was told to [stop](Scopes::should_stop), its result is returned, and not
     /// remembered.
     ///
-    /// A result that was forgotten before the last save is made again on the way back there. So do
-    /// work that comes before a loop in a scope without variables around the function that has the
-    /// loop. The scopes of work that is done again save nothing.
+    /// Work whose result was forgotten before the last save is done again on the way back there, and
+    /// must not enter a scope then. So do what comes before a loop in a scope without variables,
+    /// around the function that has the loop.
     ///
     /// ```
     /// use checkpointed::{Error, Scopes};
@@ -846,8 +821,11 @@ impl<T: Checkpoint> Scope<'_, T> {
         if self.scopes.is_behind_stop() {
             return Ok(result);
         }
-        if self.scopes.is_again() || (has_variables::<T>() && !self.scopes.restored.is_empty()) {
-            // The last save forgot the result, and so does this run once it has come back.
+        if has_variables::<T>() && !self.scopes.restored.is_empty() {
+            // The last save forgot the result, and so does this run once it has come back. The run is
+            // to know its outputs.
+            self.scopes.known_again(&result)?;
+            self.scopes.promise_kept();
             self.scopes.frame()?.told.insert(name.to_owned());
             return Ok(result);
         }

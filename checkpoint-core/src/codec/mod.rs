@@ -42,7 +42,7 @@ use typed_arena::Arena;
 pub(crate) use self::failure::{Failure, NoMemory};
 pub(crate) use self::forms::Forms;
 pub(crate) use self::guise::{is_reader, is_writer};
-pub(crate) use self::novel::{Keys, Named, Place};
+pub(crate) use self::novel::{Keys, Lengthy, Named, Place};
 pub(crate) use self::observed::Observed;
 pub(crate) use self::partial::partial;
 pub(crate) use self::reader::Reader;

@@ -42,6 +42,8 @@ pub(crate) struct Noted {
     is_borrowed: bool,
     /// True if it depends on the order of the values which of those in fields are here.
     is_partial: bool,
+    /// The same of the names.
+    has_some_names: bool,
 }
 
 impl Noted {
@@ -70,8 +72,12 @@ impl Noted {
         let form = place.with(kind.into()).hash;
         if forms.len() < NOVEL_FORMS {
             forms.insert(form);
-        } else if place.is_described && kind != LENGTH && !forms.contains(&form) {
-            self.is_partial = true;
+        } else if place.is_described && !forms.contains(&form) {
+            match kind {
+                LENGTH => {}
+                NAME => self.has_some_names = true,
+                _ => self.is_partial = true,
+            }
         }
     }
 }
@@ -121,12 +127,16 @@ impl Met {
     /// describe their values. Two values of one encoding may differ in these alone. A part of
     /// unknown form may come back in another one: an array in the order of its elements. A state
     /// that was borrowed for its save may have fields of other types: their forms do not compare.
+    /// Nor do those of a value that keeps its bytes, and reads them later.
     pub(super) fn has_same(&self, saved: &Noted) -> bool {
         let last = &self.forms().last;
         let are_others = saved.is_borrowed && saved.roots != last.roots;
-        let compare = !are_others && !saved.is_partial && !last.is_partial;
-        let has_same_forms = saved.sets == last.sets && saved.described == last.described;
-        !compare || (has_same_forms && saved.names == last.names)
+        let are_unread = last.roots.is_empty() && !saved.roots.is_empty();
+        if are_others || are_unread || saved.is_partial || last.is_partial {
+            return true;
+        }
+        let has_same_names = saved.has_some_names || last.has_some_names || saved.names == last.names;
+        has_same_names && saved.sets == last.sets && saved.described == last.described
     }
 
     /// Takes the forms of a state for known: it was read back. Returns true, once, if some new
@@ -251,6 +261,15 @@ impl Named {
     }
 }
 
+/// A value with a length.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lengthy {
+    List,
+    Map,
+    Bytes,
+    Text,
+}
+
 /// The place of values in a field, or in a part of unknown form, by the names on the way to them.
 /// All elements of a sequence are at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -327,14 +346,14 @@ impl Place {
     /// Notes that a list, a map or bytes of this length are here. A type may take a list for a
     /// tuple or for a struct, and bytes for an identifier, if the length is right. Longer ones
     /// share a form, but for a few: a list that grows with each save is not read back for ever.
-    pub(crate) fn has_length(self, length: usize) {
+    pub(crate) fn has_length(self, of: Lengthy, length: usize) {
         let length = if LONGER.contains(&length) { length } else { length.min(NOVEL_LENGTH + 1) };
-        self.with(length as u64).holds(LENGTH);
+        self.with(of as u64).with(length as u64).holds(LENGTH);
     }
 
     /// Notes the length of a text here: a type may take it for a character.
     pub(crate) fn has_text(self, text: &str) {
-        self.with(text.chars().take(2).count() as u64).holds(LENGTH);
+        self.has_length(Lengthy::Text, text.chars().take(2).count());
     }
 
     /// Notes that a value of a type with this name is here.

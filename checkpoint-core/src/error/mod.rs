@@ -790,10 +790,20 @@ pub enum Error {
     #[error(
         "{}",
         shown!(
-            "the checkpoint was saved inside scope `{expected}`{}, and this program {}: a restart must not repeat \
-            the work before it; put that work into `once`, or keep the progress in the variables",
+            "the checkpoint was saved inside scope `{expected}`{}, and this program {}",
             if outer.is_empty() { String::new() } else { format!(" of scope `{outer}`") },
-            if entered.is_empty() { "saves or finishes before it returned to it".to_owned() } else { format!("entered `{entered}` there") }
+            match (&**entered, &**work) {
+                ("", _) => "saves or finishes before it returned to it: a restart must not repeat the work before it; put \
+                            that work into `once`, or keep the progress in the variables".to_owned(),
+                (entered, "") => format!(
+                    "entered `{entered}` there: a restart must not repeat the work before it; put that work into `once`, \
+                     or keep the progress in the variables"
+                ),
+                (entered, work) => format!(
+                    "entered `{entered}` of the work `{work}` there, whose result it did not remember: each `keep` forgets \
+                     the results before it; do such work in a scope without variables around this one, or without a scope"
+                ),
+            }
         )
     )]
     #[non_exhaustive]
@@ -802,6 +812,8 @@ pub enum Error {
         outer: String,
         /// The scope that the program tried to enter; empty if it tried to save.
         entered: String,
+        /// The work done once in which it tried to; empty outside of such work.
+        work: String,
         /// The scope that the restart must return to.
         expected: String,
     },

@@ -570,10 +570,11 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.inner.saver.run.should_stop().map_or(exit_codes.requeue, |reason| exit_codes.of(reason))
     }
 
-    /// Notes that the program gets an error that says that it was stopped, with its work saved. It
-    /// may be dropped then without a call of `finish`.
-    pub(crate) fn leaves_stopped(&mut self) {
-        self.inner.saver.run.leaves_stopped();
+    /// Notes if the program has an error that says that it was stopped, with its work saved. It may
+    /// be dropped then without a call of `finish`.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn leaves_stopped(&mut self, leaves: bool) {
+        self.inner.saver.run.leaves_stopped(leaves);
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -359,10 +359,11 @@ impl Run {
         self.stop.exit_codes()
     }
 
-    /// Notes that the program has an error that says that it was stopped, with its work saved: it
-    /// ends well, if it ends by that.
-    pub(crate) fn leaves_stopped(&mut self) {
-        self.leaves_stopped = true;
+    /// Notes if the program has an error that says that it was stopped, with its work saved: it ends
+    /// well, if it ends by that.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn leaves_stopped(&mut self, leaves: bool) {
+        self.leaves_stopped = leaves;
     }
 
     /// Ends the run as intended, and not by accident. The request that stopped it is met if the

@@ -74,9 +74,6 @@ pub(super) struct Frame {
     /// True if it was entered after a function was told to stop: a restart is not there yet.
     #[serde(skip)]
     pub(super) is_late: bool,
-    /// True if it was entered in work that a restart does again before it has come back.
-    #[serde(skip)]
-    pub(super) is_again: bool,
 }
 
 /// The right of a function to call one with a scope of its own. A restart goes on from the
@@ -100,11 +97,6 @@ impl Frame {
     /// True if it is of a scope with this name, entered in this work.
     pub(super) fn is_of(&self, name: &str, work: &str) -> bool {
         self.name == name && self.work.as_ref().is_none_or(|known| known == work)
-    }
-
-    /// True if no save has it, and none will: the one that stands is ahead of it.
-    pub(super) fn is_aside(&self) -> bool {
-        self.is_late || self.is_again
     }
 
     /// Makes it one that a restart is to come back to again.
@@ -133,7 +125,6 @@ impl Frame {
             newest_at: 0,
             counted: Arc::default(),
             is_late: false,
-            is_again: false,
         }
     }
 

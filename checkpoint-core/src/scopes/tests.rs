@@ -1167,47 +1167,54 @@ fn a_stop_on_the_way_back_takes_any_variables() {
 
 /// Its result was forgotten when the loop kept its first variables.
 #[test]
-fn work_before_a_loop_is_done_again_on_the_way_back() {
-    fn load(scopes: &mut Scopes) -> Result<u64, Error> {
-        let mut scope = scopes.enter::<u64>("data")?;
-        assert_eq!((scope.restored(), scope.call()), (None, 1));
-        scope.keep(&0)?;
-        let half = scope.once("half", |scopes| {
-            let mut half = scopes.enter::<u64>("half")?;
-            half.save_if_due(&7)?;
-            half.save(&8).map(|_| 100)
-        })?;
-        scope.save(&half)?;
-        Ok(2 * half)
-    }
+fn work_that_is_done_again_on_the_way_back_enters_no_scope() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run.ckpt");
-    let run = |until: u64| -> Option<u64> {
+    let run = |has_scope: bool| -> Result<u64, Error> {
         let mut scopes = open(&path);
-        let mut main = scopes.enter::<(u64, u64)>("main").unwrap();
-        let (mut i, mut x) = main.restored().unwrap_or((0, 0));
-        main.keep(&(i, x)).unwrap();
-        let data = main.once("data", load).unwrap();
-        while i < 3 {
-            main.keep(&(i, x)).unwrap();
-            let mut inner = main.enter::<u64>("inner").unwrap();
-            for j in inner.restored().unwrap_or(0)..2 {
-                inner.save(&(j + 1)).unwrap();
-                if 2 * i + j == until {
-                    return None;
-                }
-            }
-            drop(inner);
-            (i, x) = (i + 1, 3 * x + data + i);
-            main.save_if_due(&(i, x)).unwrap();
-        }
-        drop(main);
-        assert_eq!(scopes.finish().unwrap().stopped, None);
-        Some(x)
+        let mut main = scopes.enter::<u64>("main")?;
+        main.keep(&0)?;
+        let data = main.once("data", |scopes| match has_scope {
+            true => scopes.enter::<u64>("data").map(|_| 7),
+            false => Ok::<u64, Error>(7),
+        })?;
+        main.keep(&0)?;
+        main.enter::<u64>("inner")?.save(&1)?;
+        Ok(data)
     };
-    let expected = run(99);
-    assert_eq!((0..6).map(run).collect::<Vec<_>>(), [None; 6]);
-    assert_eq!(run(99), expected);
+    assert_eq!(run(true).unwrap(), 7);
+    let error = run(true).unwrap_err();
+    assert!(matches!(&error, Error::OtherScope { work, .. } if work == "data"), "{error}");
+    assert!(error.to_string().contains("do such work in a scope without variables around"), "{error}");
+    assert_eq!(run(false).unwrap(), 7);
+}
+
+/// The call fails before it comes to the scope that saved, again and again.
+#[test]
+fn a_loop_that_never_comes_back_is_told_to_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    outer.keep(&0).unwrap();
+    let mut job = outer.enter::<u64>("job").unwrap();
+    job.keep(&0).unwrap();
+    job.enter::<u64>("part").unwrap().save(&1).unwrap();
+    drop(job);
+    drop(outer);
+    drop(scopes);
+    let mut scopes = open(&path);
+    scopes.checkpoints.stop(StopReason::Signal(Signal::TERM));
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    let mut turns = 0;
+    while outer.should_stop().is_none() {
+        outer.keep(&0).unwrap();
+        drop(outer.enter::<u64>("job").unwrap());
+        turns += 1;
+        assert!(turns < 9);
+    }
+    drop(outer);
+    assert!(scopes.finish().unwrap().stopped.is_some());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::fmt::{self, Write as _};
 
 use crate::base::limits::{OPTION_DEPTH_IN_JSON, VALUE_DEPTH_IN_JSON};
-use crate::codec::{Keys, Named, Place, Room, partial};
+use crate::codec::{Keys, Lengthy, Named, Place, Room, partial};
 use serde::ser;
 use serde::{Serialize, Serializer};
 
@@ -263,7 +263,7 @@ impl<'k> Serializer for Checker<'k> {
     }
 
     fn serialize_bytes(self, bytes: &[u8]) -> Result<Text, Error> {
-        self.place.has_length(bytes.len());
+        self.place.has_length(Lengthy::Bytes, bytes.len());
         self.inside().map(|_| self.is(Text::List))
     }
 
@@ -375,7 +375,7 @@ impl ser::SerializeSeq for Parts<'_> {
     }
 
     fn end(self) -> Result<Text, Error> {
-        self.inside.place.has_length(self.count);
+        self.inside.place.has_length(Lengthy::List, self.count);
         Ok(Text::List)
     }
 }
@@ -503,7 +503,7 @@ impl ser::SerializeMap for Parts<'_> {
             return Err(half(true));
         }
         self.names.end_at(self.inside.place);
-        self.inside.place.has_length(self.count);
+        self.inside.place.has_length(Lengthy::Map, self.count);
         Ok(Text::Object)
     }
 }

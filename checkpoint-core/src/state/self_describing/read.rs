@@ -188,8 +188,8 @@ impl<'de> Reader<'de> {
             }
             if reader.is_number() && !super::has_any_precision() {
                 return reader.refuse(
-                    "a number has more digits than 64 bits or an `f64` have, and was saved by a program in which the \
-                     feature `arbitrary_precision` of `serde_json` was on; switch it on in this program too",
+                    "a number was saved by a program in which the feature `arbitrary_precision` of `serde_json` was on; \
+                     switch it on in this program too",
                 );
             }
             let value = visitor.visit_map(Parts(&mut *reader));

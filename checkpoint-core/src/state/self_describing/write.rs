@@ -8,7 +8,7 @@ use cbor4ii::core::{major, marker, types};
 use serde::{Serialize, Serializer, ser};
 
 use super::{DEPTH, Error, Level, NUMBER, SOME};
-use crate::codec::{Keys, Named, Place, Room, partial};
+use crate::codec::{Keys, Lengthy, Named, Place, Room, partial};
 
 pub(super) fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let _level = Level::enter()?;
@@ -196,7 +196,7 @@ impl<'w> Serializer for &'w mut Writer {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Error> {
-        self.place.has_length(value.len());
+        self.place.has_length(Lengthy::Bytes, value.len());
         self.leaf(Kind::Bytes, types::Bytes(value))
     }
 
@@ -362,7 +362,7 @@ impl ser::SerializeSeq for Parts<'_> {
     }
 
     fn end(self) -> Result<(), Error> {
-        self.writer.place.has_length(self.count);
+        self.writer.place.has_length(Lengthy::List, self.count);
         self.end()
     }
 }
@@ -443,7 +443,7 @@ impl ser::SerializeMap for Pairs<'_> {
             return Err(half(true));
         }
         self.names.end_at(self.parts.writer.place);
-        self.parts.writer.place.has_length(self.parts.count);
+        self.parts.writer.place.has_length(Lengthy::Map, self.parts.count);
         self.parts.end()
     }
 }
