@@ -79,11 +79,10 @@ fn scopes_keep_outputs_too() {
         let mut outer = scopes.enter::<Chain>("outer").unwrap();
         let mut chain = outer.restored().unwrap_or_else(|| Chain::new(directory));
         while chain.step < until {
-            chain.advance();
             outer.keep(&chain).unwrap();
             // The scope inside saves, and so counts on the output of the one around it.
-            let mut inner = outer.enter::<u64>("inner").unwrap();
-            inner.save(&chain.step).unwrap();
+            outer.enter::<u64>("inner").unwrap().save(&chain.step).unwrap();
+            chain.advance();
         }
         if is_last {
             drop(outer);

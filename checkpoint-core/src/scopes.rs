@@ -596,8 +596,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// they are on the way back to that call: count a turn after it, not before. Until the program
     /// has come back to the call, these variables and the results of work [done once](Scope::once)
     /// stay, and this changes nothing: other variables than those that the restart gave back are an
-    /// error, because the scopes inside belong to these. So count restarts, take a time, or change a
-    /// setting behind the call, and keep no `HashSet` that was made anew: it has another order.
+    /// error, because the scopes inside belong to these. So count restarts, take a time, or change
+    /// a setting behind the call, and keep no `HashSet` that was made anew: it has another order.
     ///
     /// What the program does between this call and the next one is done again. So write to an
     /// [output](crate::Appended) behind the call, or in the function whose scope counts it.
@@ -749,9 +749,9 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// If the work was told to [stop](Scopes::should_stop), its result is returned, and not
     /// remembered.
     ///
-    /// Work whose result was forgotten before the last save is done again on the way back there, and
-    /// must not enter a scope then. So do what comes before a loop in a scope without variables,
-    /// around the function that has the loop.
+    /// Work whose result was forgotten before the last save is done again on the way back there,
+    /// and must not enter a scope then. So do what comes before a loop in a scope without
+    /// variables, around the function that has the loop.
     ///
     /// ```
     /// use checkpointed::{Error, Scopes};
@@ -822,8 +822,8 @@ impl<T: Checkpoint> Scope<'_, T> {
             return Ok(result);
         }
         if has_variables::<T>() && !self.scopes.restored.is_empty() {
-            // The last save forgot the result, and so does this run once it has come back. The run is
-            // to know its outputs.
+            // The last save forgot the result, and so does this run once it has come back. The run
+            // is to know its outputs.
             self.scopes.known_again(&result)?;
             self.scopes.promise_kept();
             self.scopes.frame()?.told.insert(name.to_owned());

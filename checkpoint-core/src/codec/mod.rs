@@ -69,8 +69,8 @@ pub(crate) fn encoder<T: Serialize + ?Sized>(
     move |forms, into, arrays| encode(value, forms, into, arrays)
 }
 
-/// The [`Encode`] of a value that is borrowed from the parts of a state. Its type is not that of the
-/// state.
+/// The [`Encode`] of a value that is borrowed from the parts of a state. Its type is not that of
+/// the state.
 pub(crate) fn encoder_of_borrowed<T: Serialize + ?Sized>(
     value: &T,
 ) -> impl FnMut(&Forms, &mut Vec<u8>, &mut dyn ArraySink) -> Result<Observed> {

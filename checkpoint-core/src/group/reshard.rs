@@ -72,8 +72,8 @@ impl<T: Checkpoint> Old<'_, T> {
     /// migration gets these empty blocks too, so it must not count on their elements.
     ///
     /// An [`Appended`](crate::Appended) of it can go on in the new state of one member. It is
-    /// opened when the function has returned, and cannot be written to before. Move it there: a clone
-    /// of it stays closed.
+    /// opened when the function has returned, and cannot be written to before. Move it there: a
+    /// clone of it stays closed.
     ///
     /// # Errors
     /// [`Error::Sharding`] if there was no such member. The error of its shard, if that is damaged

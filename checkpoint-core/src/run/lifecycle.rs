@@ -359,8 +359,8 @@ impl Run {
         self.stop.exit_codes()
     }
 
-    /// Notes if the program has an error that says that it was stopped, with its work saved: it ends
-    /// well, if it ends by that.
+    /// Notes if the program has an error that says that it was stopped, with its work saved: it
+    /// ends well, if it ends by that.
     #[cfg(feature = "scopes")]
     pub(crate) fn leaves_stopped(&mut self, leaves: bool) {
         self.leaves_stopped = leaves;

@@ -21,12 +21,12 @@ use crate::tree;
 #[non_exhaustive]
 pub enum ReadBack {
     /// The first save of a run, if `#[checkpointed]` did not derive the serde code of all parts of
-    /// the state, and the state is at most 64 MiB. Also any later one with a new form in a
-    /// field with [`self_describing`](crate::self_describing) or [`json`](crate::json), or in a
-    /// part of unknown form: another variant, another set of keys or fields, another kind of number,
-    /// and in such a field a short list, a map or bytes of another length. A variant that only the
-    /// value of a `tag` tells is none. Up to 4096 sets, and as many lengths and other forms, are known; beyond, a warning
-    /// says that no more are looked for.
+    /// the state, and the state is at most 64 MiB. Also any later one with a new form in a field
+    /// with [`self_describing`](crate::self_describing) or [`json`](crate::json), or in a part of
+    /// unknown form: another variant, another set of keys or fields, another kind of number, and in
+    /// such a field a short list, a map or bytes of another length. A variant that only the value
+    /// of a `tag` tells is none. Up to 4096 sets, and as many lengths and other forms, are known;
+    /// beyond, a warning says that no more are looked for.
     #[default]
     Auto,
     /// Every save, of any type and length.

@@ -112,8 +112,8 @@ fn remove_left(parent: &Path) {
     }
 }
 
-/// Removes a directory and what is in it. The lock file goes last, and is closed then: over NFS, the
-/// removal of an open file leaves another one.
+/// Removes a directory and what is in it. The lock file goes last, and is closed then: over NFS,
+/// the removal of an open file leaves another one.
 fn remove_locked(directory: &Path, lock: File) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
