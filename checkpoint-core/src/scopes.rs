@@ -158,7 +158,6 @@ impl Scopes {
         self.restored = frames;
         self.calls = Calls::Kept;
         (self.is_told, self.is_cut_short) = (false, false);
-        self.promise_kept();
         Ok(is_begun)
     }
 
@@ -202,9 +201,9 @@ impl Scopes {
             {
                 *given = Some(loaded.clone());
             }
+            // The last save has all of it.
             self.saves += 1;
-            let (entered_at, newest_at) = (self.saves - 1, self.saves);
-            Frame { entered_at, newest_at, loaded, ..self.restored.remove(0) }
+            Frame { loaded, ..self.restored.remove(0) }
         } else {
             let call = self.stack.calls.entry(name.to_owned()).or_default();
             *call = call.saturating_add(1);
@@ -807,7 +806,6 @@ impl<T: Checkpoint> Scope<'_, T> {
         if before == Calls::Kept {
             frame.newest_at = saves;
         }
-        self.scopes.promise_kept();
         Ok(result)
     }
 }
