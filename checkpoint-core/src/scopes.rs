@@ -208,11 +208,12 @@ impl Scopes {
             let is_on_the_way = self.restored.len() > 1 && has_variables::<T>();
             let on_the_way = restored.as_ref().filter(|_| is_on_the_way);
             let loaded = on_the_way.map(|variables| self.known_again(variables)).transpose()?;
+            // The last save has all of it.
             self.saves += 1;
             // What was asked before is no reason to stop at once: this scope may save.
             self.turn += u64::from(self.restored.len() == 1);
             let counted = Arc::clone(&self.counted);
-            Frame { newest_at: self.saves, loaded, counted, ..self.restored.remove(0) }
+            Frame { loaded, counted, ..self.restored.remove(0) }
         } else {
             let call = Arc::make_mut(&mut self.counted).entry(name.to_owned()).or_default();
             *call = call.saturating_add(1);

@@ -445,9 +445,13 @@ fn variables_kept_behind_stopped_work_are_not_saved() {
     let mut scopes = open(&path);
     let mut main = scopes.enter::<(u64, u64)>("main").unwrap();
     main.keep(&(1, 0)).unwrap();
+    main.once("x", |_| Ok::<u64, Error>(1)).unwrap();
     let mut sum = part(&mut main, true).unwrap();
     assert!(sum < 4);
+    assert!(main.should_stop().is_some());
     main.keep(&(2, sum)).unwrap();
+    // It may be of a new turn.
+    assert_eq!(main.once("x", |_| Ok::<u64, Error>(2)).unwrap(), 2);
     sum += part(&mut main, true).unwrap();
     assert!(main.save_if_due(&(3, sum)).unwrap().is_saved());
     drop(main);
@@ -546,13 +550,27 @@ fn a_forgotten_scope_takes_no_variables_of_others() {
     assert_eq!(outer.call(), 1);
     outer.save(&2).unwrap();
     std::mem::forget(outer.enter::<u64>("inner").unwrap());
+    let error = outer.enter::<u64>("inner").unwrap_err();
+    assert!(matches!(&error, Error::ScopeNotKept { outer, .. } if outer == "outer"), "{error}");
     outer.keep(&2).unwrap();
-    assert_eq!(outer.enter::<u64>("inner").unwrap().call(), 3);
+    std::mem::forget(outer.enter::<u64>("inner").unwrap());
+    outer.once("a", |_| Ok::<u64, Error>(1)).unwrap();
+    outer.keep(&2).unwrap();
+    let forgets = |scopes: &mut Scopes| {
+        std::mem::forget(scopes.enter::<u64>("inner")?);
+        Ok::<u64, Error>(2)
+    };
+    outer.once("b", forgets).unwrap();
+    outer.keep(&2).unwrap();
+    std::mem::forget(outer.enter::<u64>("inner").unwrap());
+    outer.checkpoints.stop(StopReason::Signal(Signal::TERM));
+    assert!(outer.save_if_due(&3).unwrap().is_saved());
+    assert_eq!(outer.call(), 1);
     drop(outer);
     drop(scopes);
     let mut scopes = open(&path);
     let mut outer = scopes.enter::<u64>("outer").unwrap();
-    assert_eq!(outer.restored(), Some(2));
+    assert_eq!(outer.restored(), Some(3));
     assert_eq!(outer.enter::<u64>("inner").unwrap().restored(), None);
 }
 
@@ -797,6 +815,9 @@ fn a_stop_with_a_save_of_the_inner_function_ends_well() {
     inner.checkpoints.stop(StopReason::Signal(Signal::TERM));
     while inner.should_stop().is_none() {}
     drop(inner);
+    // The next run does not make the first call again.
+    outer.keep(&0).unwrap();
+    assert_eq!(outer.enter::<u64>("inner").unwrap().call(), 2);
     assert_eq!(outer.save_if_due(&1).unwrap(), Decision::NotDue);
     drop(outer);
     assert!(scopes.finish().unwrap().stopped.is_some());
@@ -1299,4 +1320,186 @@ fn the_same_values_in_another_order_are_those_of_another_turn() {
     check(&vec![text("1"), text("2")], &vec![text("12"), text("")]);
     let rows = vec![vec![0.5_f64; 4]; 300];
     check(&(3_u64, 4_u64, rows.clone()), &(4, 3, rows));
+}
+
+#[test]
+fn a_program_that_restores_its_scopes_after_a_stop_saves() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    for number in 0..2 {
+        let mut main = scopes.enter::<u64>("main").unwrap();
+        assert_eq!(main.restored(), (number > 0).then_some(0));
+        main.save(&number).unwrap();
+        main.checkpoints.stop(StopReason::Signal(Signal::TERM));
+        let half = main.once("half", |scopes| {
+            while scopes.should_stop().is_none() {}
+            Err::<u64, Error>(Error::ScopeActive { name: "for a moment".to_owned() })
+        });
+        half.unwrap_err();
+        drop(main);
+        scopes.restore().unwrap();
+    }
+}
+
+#[test]
+fn a_save_is_a_turn_in_which_no_function_asks_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut scope = scopes.enter::<u64>("loop").unwrap();
+    assert!(scope.should_stop().is_none());
+    scope.save(&1).unwrap();
+    scope.checkpoints.stop(StopReason::Signal(Signal::TERM));
+    assert!(scope.should_stop().is_none());
+    assert!(scope.save_if_due(&2).unwrap().is_saved());
+    assert!(scope.should_stop().is_some());
+}
+
+/// A function behind a stop calls the save that it does not make no save.
+#[test]
+fn a_stop_without_a_save_does_not_end_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    scopes.checkpoints.stop(StopReason::Signal(Signal::TERM));
+    while scopes.should_stop().is_none() {}
+    let mut late = scopes.enter::<u64>("late").unwrap();
+    late.keep(&1).unwrap();
+    assert_eq!(late.save_if_due(&1).unwrap(), Decision::NotDue);
+    drop(late);
+    let error = scopes.finish().unwrap_err();
+    assert!(matches!(error, Error::StoppedUnsaved { .. }), "{error}");
+    assert!(!Scopes::open(&path).unwrap().restore().unwrap());
+}
+
+#[test]
+fn a_failed_save_that_is_passed_over_is_none_for_a_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let disk = FaultyDisk::default();
+    let builder = Scopes::builder(&path).schedule(Schedule::every_steps(1));
+    let builder = builder.on_failed_save(crate::run::failures::OnFailedSave::go_on());
+    let mut scopes = builder.disk(Arc::new(disk.clone())).open().unwrap();
+    let mut main = scopes.enter::<u64>("main").unwrap();
+    main.keep(&1).unwrap();
+    disk.plan(Some((0, Fault::Error(EIO))));
+    let decision = main.save_if_due(&1).unwrap();
+    assert!(matches!(decision, Decision::Failed { .. }), "{decision}");
+    disk.plan(None);
+    main.checkpoints.stop(StopReason::Signal(Signal::TERM));
+    let half = main.once("half", |scopes| {
+        while scopes.should_stop().is_none() {}
+        Ok::<u64, Error>(1)
+    });
+    half.unwrap();
+    assert!(main.save_if_due(&2).unwrap().is_saved());
+    drop(main);
+    assert!(scopes.finish().unwrap().stopped.is_some());
+    assert_eq!(open(&path).enter::<u64>("main").unwrap().restored(), Some(1));
+}
+
+/// A function keeps fewer bytes of an output than before, or one that kept more was left.
+#[test]
+fn variables_that_were_never_saved_hold_no_output() {
+    for is_inner in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
+        let mut scopes = open(&path);
+        let mut outer = scopes.enter::<Appended>("outer").unwrap();
+        let mut log = Appended::at(&csv);
+        log.write_all(b"5555.").unwrap();
+        let mut early = log.clone();
+        outer.keep(&early).unwrap();
+        log.write_all(b"20202020202020.").unwrap();
+        if is_inner {
+            outer.enter::<Appended>("inner").unwrap().keep(&log).unwrap();
+        } else {
+            outer.keep(&log).unwrap();
+            outer.keep(&early).unwrap();
+        }
+        drop(log);
+        early.write_all(b"other").unwrap();
+        outer.save(&early).unwrap();
+        assert_eq!(fs::read_to_string(&csv).unwrap(), "5555.other", "{is_inner}");
+    }
+}
+
+/// The program asks for the second one on its way to a stop.
+#[test]
+fn results_that_are_there_are_given_behind_a_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut main = scopes.enter::<u64>("main").unwrap();
+    main.keep(&1).unwrap();
+    main.once("a", |_| Ok::<u64, Error>(1)).unwrap();
+    main.once("b", |scopes| scopes.enter::<u64>("inner")?.save(&1).map(drop)).unwrap();
+    drop(main);
+    drop(scopes);
+    let mut scopes = open(&path);
+    let mut main = scopes.enter::<u64>("main").unwrap();
+    main.keep(&1).unwrap();
+    main.checkpoints.stop(StopReason::Signal(Signal::TERM));
+    while main.should_stop().is_none() {}
+    assert_eq!(main.once("a", |_| Ok::<u64, Error>(2)).unwrap(), 1);
+    // This may be the next turn.
+    main.keep(&2).unwrap();
+    assert_eq!(main.once("a", |_| Ok::<u64, Error>(2)).unwrap(), 2);
+}
+
+#[test]
+fn what_a_stack_before_a_damaged_one_cuts_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<Appended>("outer").unwrap();
+    let mut log = Appended::at(&csv);
+    for line in ["one\n", "two\n"] {
+        log.write_all(line.as_bytes()).unwrap();
+        outer.save(&log).unwrap();
+    }
+    drop((outer, log));
+    drop(scopes);
+    fs::write(path.join("00000000000000000002.ckpt"), "damaged").unwrap();
+    let log = open(&path).enter::<Appended>("outer").unwrap().restored().unwrap();
+    assert_eq!((log.len(), fs::read_to_string(&csv).unwrap().as_str()), (4, "one\n"));
+    let cut = directory.path().join("log.csv.cut-at-4");
+    assert_eq!(fs::read_to_string(cut).unwrap(), "two\n");
+}
+
+#[test]
+fn a_scope_that_gets_variables_does_not_begin_afresh() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    scopes.enter::<()>("main").unwrap().save(&()).unwrap();
+    drop(scopes);
+    let mut scopes = open(&path);
+    scopes.enter::<(u64, u64)>("main").unwrap_err();
+    assert_eq!(scopes.enter::<()>("main").unwrap().restored(), Some(()));
+}
+
+/// The work of a scope without variables is stopped before it has a result: the last save has less
+/// than what the function around it kept.
+#[test]
+fn a_stop_in_a_scope_without_results_saves_those_around_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<u64>("outer").unwrap();
+    outer.save(&1).unwrap();
+    outer.keep(&2).unwrap();
+    let mut inner = outer.enter::<()>("inner").unwrap();
+    inner.checkpoints.stop(StopReason::Signal(Signal::TERM));
+    let half = inner.once("half", |scopes| {
+        while scopes.should_stop().is_none() {}
+        Ok::<u64, Error>(1)
+    });
+    half.unwrap();
+    assert!(inner.save_if_due(&()).unwrap().is_saved());
+    drop(inner);
+    drop(outer);
+    assert!(scopes.finish().unwrap().stopped.is_some());
+    assert_eq!(open(&path).enter::<u64>("outer").unwrap().restored(), Some(2));
 }
