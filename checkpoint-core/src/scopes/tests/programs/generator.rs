@@ -42,7 +42,7 @@ pub(super) struct Function {
 #[derive(Debug)]
 pub(super) enum Body {
     /// The variables count the turns, and the segments of a turn.
-    Turns { turns: u64, segments: Vec<Segment>, has_log: bool, has_twin: bool, counts_attempts: bool },
+    Turns { turns: u64, segments: Vec<Segment>, has_log: bool, has_twin: bool },
     /// The function has no variables. It saves behind each work.
     Chain { works: Vec<Work>, call: Option<Call>, rest: Vec<Work>, has_log: bool },
 }
@@ -239,7 +239,7 @@ impl Generator<'_> {
 
     /// A patient function does a segment again, with its log as it was: it lets no other write to
     /// it in between.
-    fn segment(&mut self, is_patient: bool, counts_attempts: bool) -> Segment {
+    fn segment(&mut self, is_patient: bool) -> Segment {
         let shares_log = !is_patient;
         let mut items = Vec::new();
         let mut may_forget = true;
@@ -248,7 +248,6 @@ impl Generator<'_> {
                 0 | 1 => Item::Units { count: 1 + self.random.below(2) as u64, asks: self.one_in(3) },
                 // Forgets the results of work: that with a scope cannot be done again, and the
                 // variables do not count what it wrote.
-                2 if may_forget && counts_attempts => Item::Again(Saves::Never),
                 2 if may_forget => Item::Again(self.saves()),
                 _ => {
                     let work = self.any_work(shares_log, shares_log);
@@ -258,14 +257,7 @@ impl Generator<'_> {
             });
         }
         let call = if self.one_in(2) { self.call(shares_log) } else { None };
-        Segment {
-            keeps: counts_attempts || !self.one_in(3),
-            // A save knows only the variables that it has.
-            saves_first: if counts_attempts { Saves::Never } else { self.saves() },
-            items,
-            call,
-            rest: self.works(2),
-        }
+        Segment { keeps: !self.one_in(3), saves_first: self.saves(), items, call, rest: self.works(2) }
     }
 
     fn function(&mut self) -> Function {
@@ -281,15 +273,11 @@ impl Generator<'_> {
                 has_log,
             }
         } else {
-            let counts_attempts = self.one_in(4);
             Body::Turns {
                 turns: 1 + self.random.below(3) as u64,
-                segments: (0..1 + self.random.below(3))
-                    .map(|_| self.segment(is_patient, counts_attempts))
-                    .collect(),
+                segments: (0..1 + self.random.below(3)).map(|_| self.segment(is_patient)).collect(),
                 has_log: self.one_in(2),
                 has_twin: self.one_in(3),
-                counts_attempts,
             }
         };
         Function {

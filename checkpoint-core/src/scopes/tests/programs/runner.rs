@@ -20,9 +20,8 @@ pub(super) const ANY: u64 = 1 << 32;
 /// A function that calls itself does so this often.
 const DEEPEST: usize = 2;
 
-/// The turn, the segment, the sum, a log, the sum of each turn, another value of the log, and the
-/// starts of the function.
-type Variables = (u64, u64, u64, Option<Appended>, HashMap<u64, u64>, Option<Appended>, u64);
+/// The turn, the segment, the sum, a log, the sum of each turn, and another value of the log.
+type Variables = (u64, u64, u64, Option<Appended>, HashMap<u64, u64>, Option<Appended>);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Event {
@@ -116,14 +115,13 @@ struct State {
     log: Option<Appended>,
     sums: HashMap<u64, u64>,
     twin: Option<Appended>,
-    attempts: u64,
 }
 
 impl State {
     /// With a map that is made anew each time: it may have another order.
     fn variables(&self) -> Variables {
         let sums = self.sums.iter().map(|(turn, sum)| (*turn, *sum)).collect();
-        (self.turn, self.segment, self.sum, self.log.clone(), sums, self.twin.clone(), self.attempts)
+        (self.turn, self.segment, self.sum, self.log.clone(), sums, self.twin.clone())
     }
 
     fn write(&mut self) -> Result<(), End> {
@@ -199,6 +197,13 @@ impl<'a> Run<'a> {
         let is_told = scopes.should_stop().is_some();
         self.is_told |= is_told;
         is_told
+    }
+
+    /// Mixes in the number of the call. A call that is tried again in one process counts again: then
+    /// it is another one than without.
+    fn counted<T: Checkpoint>(&self, scope: &Scope<'_, T>, sum: u64) -> u64 {
+        let tries_again = self.program.functions.iter().any(|function| function.is_patient);
+        if tries_again { sum } else { mixed(sum, scope.call()) }
     }
 
     fn redone(&self) -> u64 {
@@ -313,18 +318,18 @@ impl<'a> Run<'a> {
         start: u64,
         lent: &mut Option<Appended>,
     ) -> Result<u64, End> {
-        let Body::Turns { has_log, counts_attempts, .. } = &function.body else { return Ok(start) };
+        let Body::Turns { has_log, .. } = &function.body else { return Ok(start) };
         let path = self.log(place, "f", start);
         let mut scope = self.enter::<Variables>(scopes, function.name)?;
         let is_lent = lent.is_some();
         // The log of the caller, if it has an older one, is dropped before the function writes.
         let lent_or_own = lent.take().or_else(|| has_log.then(|| Appended::at(path)));
-        let (turn, segment, sum, log, sums, twin, attempts) = scope.restored().unwrap_or_else(|| {
+        let first = self.counted(&scope, start);
+        let (turn, segment, sum, log, sums, twin) = scope.restored().unwrap_or_else(|| {
             let sums = (1000..1008).map(|key| (key, start)).collect();
-            (0, 0, start, lent_or_own, sums, None, 0)
+            (0, 0, first, lent_or_own, sums, None)
         });
-        let attempts = attempts + u64::from(*counts_attempts);
-        let mut state = State { turn, segment, sum, log, sums, twin, attempts };
+        let mut state = State { turn, segment, sum, log, sums, twin };
         let result = self.all_turns(&mut scope, place, function, &mut state);
         if is_lent {
             *lent = state.log;
@@ -492,8 +497,8 @@ impl<'a> Run<'a> {
     ) -> Result<u64, End> {
         let Body::Chain { works, call, rest, has_log } = &function.body else { return Ok(start) };
         let mut log = has_log.then(|| Appended::at(self.log(place, "f", start)));
-        let mut sum = start;
         let mut scope = self.enter::<()>(scopes, function.name)?;
+        let mut sum = self.counted(&scope, start);
         for (number, work) in works.iter().enumerate() {
             let name = number.to_string();
             sum = loop {
