@@ -92,6 +92,8 @@ pub struct Scopes {
     programs: HashMap<TypeId, Known>,
     /// The number of saving calls so far. Each looks for a reason to stop.
     turn: u64,
+    /// The turn that began when the last scope of a restart was entered.
+    came_back: u64,
     /// The turn in which the program last asked whether it must stop, outside all scopes.
     asked: u64,
     /// True if it was told to stop there.
@@ -189,7 +191,7 @@ impl Scopes {
         // A function that was told to stop may call what it calls behind its work. The last save
         // stands then, with all that a restart has to come back to.
         let is_late = self.is_behind_stop();
-        if work.is_empty() {
+        if work.is_empty() && !is_late {
             self.warn_of_equal_calls(name);
         }
         let expected = self.restored.first().filter(|_| !is_late);
@@ -205,13 +207,19 @@ impl Scopes {
         let kept = expected.and_then(|expected| expected.kept.clone());
         let restored = kept.map(|kept| self.decode(name, &kept)).transpose()?;
         let frame = if is_restored {
-            let is_on_the_way = self.restored.len() > 1 && has_variables::<T>();
-            let on_the_way = restored.as_ref().filter(|_| is_on_the_way);
-            let loaded = on_the_way.map(|variables| self.known_again(variables)).transpose()?;
+            // To know them again, on the way back and while there are results of their turn.
+            let has_results = self.restored.first().is_some_and(|expected| !expected.done.is_empty());
+            let is_asked = has_variables::<T>() && (self.restored.len() > 1 || has_results);
+            let asked = restored.as_ref().filter(|_| is_asked);
+            let loaded = asked.map(|variables| self.known_again(variables)).transpose()?;
             // The last save has all of it.
             self.saves += 1;
-            // What was asked before is no reason to stop at once: this scope may save.
-            self.turn += u64::from(self.restored.len() == 1);
+            // What was asked before is no reason to stop at once: this scope may save. If it fails
+            // before that, again and again, it is one.
+            if self.restored.len() == 1 && self.turn != self.came_back {
+                self.turn += 1;
+                self.came_back = self.turn;
+            }
             let counted = Arc::clone(&self.counted);
             Frame { loaded, counted, ..self.restored.remove(0) }
         } else {
@@ -503,29 +511,31 @@ impl Scopes {
     fn check_loaded<T: Checkpoint>(&mut self, variables: &T) -> Result<(), Error> {
         let Some(expected) = self.restored.first().filter(|_| has_variables::<T>()) else { return Ok(()) };
         let expected = expected.name.clone();
-        let how = match self.frame()?.loaded.clone() {
-            None => "it had kept none".to_owned(),
-            Some(loaded) => {
-                let bytes = self.known_again(variables)?;
-                let path = self.checkpoints.path();
-                let (loaded, now) = (embedded::open(path, &loaded)?, embedded::open(path, &bytes)?);
-                let sums = |container: &Container| container.sums().collect::<Option<Vec<_>>>();
-                let has_same_state =
-                    matches!((loaded.state(), now.state()), (Ok(loaded), Ok(now)) if loaded == now);
-                if has_same_state && sums(&loaded).is_some_and(|loaded| sums(&now) == Some(loaded)) {
-                    return Ok(());
-                }
-                // A map that was made anew has another order.
-                let (loaded, now) = (tree::File::of(path, loaded), tree::File::of(path, now));
-                if tree::same_in_order(&loaded, &now) {
-                    return Ok(());
-                }
-                tree::same_values(&loaded, &now)
-                    .err()
-                    .unwrap_or_else(|| "they are in another order".to_owned())
-            }
+        match self.differences(variables)? {
+            None => Ok(()),
+            Some(how) => Err(Error::OtherVariables { scope: self.active(), expected, how }),
+        }
+    }
+
+    /// The differences between variables and those that a restart gave the active scope.
+    fn differences<T: Checkpoint>(&mut self, variables: &T) -> Result<Option<String>, Error> {
+        let Some(loaded) = self.frame()?.loaded.clone() else {
+            return Ok(Some("it had kept none".to_owned()));
         };
-        Err(Error::OtherVariables { scope: self.active(), expected, how })
+        let bytes = self.known_again(variables)?;
+        let path = self.checkpoints.path();
+        let (loaded, now) = (embedded::open(path, &loaded)?, embedded::open(path, &bytes)?);
+        let sums = |container: &Container| container.sums().collect::<Option<Vec<_>>>();
+        let has_same_state = matches!((loaded.state(), now.state()), (Ok(loaded), Ok(now)) if loaded == now);
+        if has_same_state && sums(&loaded).is_some_and(|loaded| sums(&now) == Some(loaded)) {
+            return Ok(None);
+        }
+        // A map that was made anew has another order.
+        let (loaded, now) = (tree::File::of(path, loaded), tree::File::of(path, now));
+        if tree::same_in_order(&loaded, &now) {
+            return Ok(None);
+        }
+        Ok(tree::same_values(&loaded, &now).err().or_else(|| Some("they are in another order".to_owned())))
     }
 
     /// The name of the active scope; empty outside all scopes.
@@ -551,6 +561,7 @@ impl From<Checkpointer<Stack>> for Scopes {
             counted: Arc::default(),
             programs: HashMap::new(),
             turn: 1,
+            came_back: 0,
             asked: 0,
             is_told: false,
             has_saved_for_stop: false,
@@ -637,11 +648,16 @@ impl<T: Checkpoint> Scope<'_, T> {
         }
         let (saves, counted) = (self.scopes.saves, Arc::clone(&self.scopes.counted));
         let frame = self.scopes.frame()?;
-        let mut bytes = frame.kept.take().unwrap_or_default();
-        // Results that a restart found, and that the program did not get yet, are of this turn.
-        if std::mem::take(&mut frame.was_told) | !std::mem::take(&mut frame.told).is_empty() {
-            frame.done.clear();
+        let was_told = std::mem::take(&mut frame.was_told) | !std::mem::take(&mut frame.told).is_empty();
+        let has_called = frame.calls == Calls::Entered;
+        // Results that a restart found, and that the program did not get yet, are of the turn with
+        // these variables.
+        if !frame.done.is_empty() && (was_told || has_called || self.scopes.differences(variables)?.is_some())
+        {
+            self.scopes.frame()?.done.clear();
         }
+        let frame = self.scopes.frame()?;
+        let mut bytes = frame.kept.take().unwrap_or_default();
         // Set first: if the variables panic, nothing is kept.
         frame.calls = Calls::Failed;
         let outputs = self.scopes.encode(variables, &mut bytes)?;

@@ -205,9 +205,10 @@ fn branch_and(
             });
         }
         let generations = fill_with_one(from, made, generation, &mut Work { copied, meanwhile })?;
-        // The table goes before its parts: some of these may have been gone.
+        // Some of its parts may have been gone: of a table that retires, they go after it, and of one
+        // that is aside, before it.
         let source = Directory::new(from, Arc::clone(&disk));
-        if !source.has(generation) && !source.files_rewound()?.contains_key(&generation) {
+        if !source.has(generation) {
             let (path, available) = (from.to_owned(), source.generations()?);
             match parts_elsewhere(made, (&file, &container), &disk, protection) {
                 Ok(elsewhere) if elsewhere.is_empty() => {}

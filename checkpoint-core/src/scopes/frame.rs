@@ -40,8 +40,8 @@ pub(super) struct Frame {
     /// The outputs in `kept` and in `done`.
     #[serde(skip)]
     pub(super) outputs: Vec<Counted>,
-    /// The variables that a restart loaded on its way to a scope inside, encoded again: an output
-    /// may have another path than in `kept`.
+    /// The variables that a restart loaded, encoded again: an output may have another path than in
+    /// `kept`. `None` in a scope that the restart does not have to know again by them.
     #[serde(skip)]
     pub(super) loaded: Option<Vec<u8>>,
     /// The work that it does once at this moment; empty outside of such work.

@@ -1186,6 +1186,45 @@ fn a_stop_on_the_way_back_takes_any_variables() {
     assert!(scopes.finish().unwrap().stopped.is_some());
 }
 
+/// The program does not ask for a result in the turn that was interrupted.
+#[test]
+fn a_result_that_nobody_asked_for_is_none_of_the_next_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    for calls in [true, false] {
+        let path = directory.path().join(format!("{calls}.ckpt"));
+        let mut scopes = open(&path);
+        let mut outer = scopes.enter::<u64>("outer").unwrap();
+        outer.keep(&1).unwrap();
+        assert_eq!(outer.once("a", |_| Ok::<u64, Error>(1)).unwrap(), 1);
+        if calls {
+            outer.enter::<u64>("inner").unwrap().save(&10).unwrap();
+        } else {
+            outer.checkpoints.stop(StopReason::Signal(Signal::TERM));
+            let half = outer.once("b", |scopes| {
+                while scopes.should_stop().is_none() {}
+                Ok::<u64, Error>(0)
+            });
+            half.unwrap();
+            assert!(outer.save_if_due(&2).unwrap().is_saved());
+        }
+        drop(outer);
+        drop(scopes);
+        for next in [1, 2] {
+            let mut scopes = open(&path);
+            let mut outer = scopes.enter::<u64>("outer").unwrap();
+            assert_eq!(outer.restored(), Some(1));
+            outer.keep(&1).unwrap();
+            if calls {
+                drop(outer.enter::<u64>("inner").unwrap());
+            }
+            outer.keep(&next).unwrap();
+            let is_of_turn = next == 1 && !calls;
+            let result = outer.once("a", |_| Ok::<u64, Error>(7)).unwrap();
+            assert_eq!(result, if is_of_turn { 1 } else { 7 }, "{next}");
+        }
+    }
+}
+
 /// Its result was forgotten when the loop kept its first variables.
 #[test]
 fn work_that_is_done_again_on_the_way_back_enters_no_scope() {
@@ -1208,6 +1247,23 @@ fn work_that_is_done_again_on_the_way_back_enters_no_scope() {
     assert!(matches!(&error, Error::OtherScope { work, .. } if work == "data"), "{error}");
     assert!(error.to_string().contains("do such work in a scope without variables around"), "{error}");
     assert_eq!(run(false).unwrap(), 7);
+}
+
+/// The job fails before it saves, again and again.
+#[test]
+fn a_job_that_fails_at_each_restore_is_told_to_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    scopes.enter::<u64>("job").unwrap().save(&1).unwrap();
+    scopes.checkpoints.stop(StopReason::Signal(Signal::TERM));
+    let mut passes = 0;
+    while scopes.should_stop().is_none() {
+        scopes.restore().unwrap();
+        drop(scopes.enter::<u64>("job").unwrap());
+        passes += 1;
+        assert!(passes < 9);
+    }
 }
 
 /// The call fails before it comes to the scope that saved, again and again.

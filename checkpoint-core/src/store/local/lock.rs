@@ -316,9 +316,17 @@ impl DirectoryLock {
         if is_same_file(&current.metadata, &file.metadata) {
             // It was not gone: its server was away.
             drop(file);
-            return if current.right == Right::Held { Ok(true) } else { self.taken_again(current) };
+            return match current.right {
+                Right::Held => Ok(current.taken_by(&self.holder)?.is_none()),
+                _ => self.taken_again(current),
+            };
         }
-        if !self.lock_again(&file.file)? || !self.is_there(&file)? {
+        // Without the lock, another program may have had the former file.
+        if current.right != Right::Held || !self.lock_again(&file.file)? {
+            current.right = if self.is_decisive { Right::Held } else { Right::Lost };
+            return Ok(false);
+        }
+        if !self.is_there(&file)? {
             return Ok(false);
         }
         // A program that does not share may have had it meanwhile, and ended.
@@ -408,7 +416,11 @@ impl Lock for DirectoryLock {
             return self.make_again(&mut file);
         }
         match (file.right, file.taken_by(&self.holder)) {
-            (Right::Held, Ok(other)) => Ok(other.is_none()),
+            (Right::Held, Ok(None)) => Ok(true),
+            (Right::Held, Ok(Some(_))) => {
+                file.right = if self.is_decisive { Right::Held } else { Right::Lost };
+                Ok(false)
+            }
             (_, Err(_)) if self.is_decisive => Ok(true),
             (_, Err(error)) => self.taken_again(&mut file).map_err(|_| error),
             // Before a text tells anything, the lock must be there.
