@@ -205,8 +205,8 @@ fn branch_and(
             });
         }
         let generations = fill_with_one(from, made, generation, &mut Work { copied, meanwhile })?;
-        // Some of its parts may have been gone: of a table that retires, they go after it, and of one
-        // that is aside, before it.
+        // Some of its parts may have been gone: of a table that retires, they go after it, and of
+        // one that is aside, before it.
         let source = Directory::new(from, Arc::clone(&disk));
         if !source.has(generation) {
             let (path, available) = (from.to_owned(), source.generations()?);

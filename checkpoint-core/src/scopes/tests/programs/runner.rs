@@ -199,8 +199,8 @@ impl<'a> Run<'a> {
         is_told
     }
 
-    /// Mixes in the number of the call. A call that is tried again in one process counts again: then
-    /// it is another one than without.
+    /// Mixes in the number of the call. A call that is tried again in one process counts again:
+    /// then it is another one than without.
     fn counted<T: Checkpoint>(&self, scope: &Scope<'_, T>, sum: u64) -> u64 {
         let tries_again = self.program.functions.iter().any(|function| function.is_patient);
         if tries_again { sum } else { mixed(sum, scope.call()) }
