@@ -630,6 +630,8 @@ impl<T: Checkpoint> Scope<'_, T> {
             // These may count the half of some work: those before its call stay.
             self.scopes.frame()?.calls = Calls::Kept;
         } else if has_variables::<T>() && is_coming_back {
+            // Until they are found to be the same.
+            self.scopes.frame()?.calls = Calls::NotKept;
             self.scopes.check_loaded(variables)?;
             let frame = self.scopes.frame()?;
             frame.was_told |= !std::mem::take(&mut frame.told).is_empty();
@@ -649,7 +651,8 @@ impl<T: Checkpoint> Scope<'_, T> {
         let (saves, counted) = (self.scopes.saves, Arc::clone(&self.scopes.counted));
         let frame = self.scopes.frame()?;
         let was_told = std::mem::take(&mut frame.was_told) | !std::mem::take(&mut frame.told).is_empty();
-        let has_called = frame.calls == Calls::Entered;
+        // Set first: if the variables panic, nothing is kept.
+        let has_called = std::mem::replace(&mut frame.calls, Calls::Failed) == Calls::Entered;
         // Results that a restart found, and that the program did not get yet, are of the turn with
         // these variables.
         if !frame.done.is_empty() && (was_told || has_called || self.scopes.differences(variables)?.is_some())
@@ -658,8 +661,6 @@ impl<T: Checkpoint> Scope<'_, T> {
         }
         let frame = self.scopes.frame()?;
         let mut bytes = frame.kept.take().unwrap_or_default();
-        // Set first: if the variables panic, nothing is kept.
-        frame.calls = Calls::Failed;
         let outputs = self.scopes.encode(variables, &mut bytes)?;
         let of_run = Arc::clone(self.scopes.checkpoints.outputs());
         let frame = self.scopes.frame()?;
