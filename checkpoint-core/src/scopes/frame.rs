@@ -67,10 +67,11 @@ pub(super) struct Frame {
     /// True if the function was told to stop.
     #[serde(skip)]
     pub(super) is_told: bool,
-    /// The number of saves when it was entered.
+    /// The number of saves when it was entered; 0 if a restart came back to it.
     #[serde(skip)]
     pub(super) entered_at: u64,
-    /// The number of saves when its variables were kept, or a result was added to them.
+    /// The number of saves when its variables were kept, or a result was added to them; 0 as long
+    /// as they are those that a restart found.
     #[serde(skip)]
     pub(super) newest_at: u64,
     /// True if it was entered after a function was told to stop: a restart is not there yet.
