@@ -839,14 +839,6 @@ impl<T: Checkpoint> Scope<'_, T> {
         if self.scopes.is_behind_stop() {
             return Ok(result);
         }
-        if has_variables::<T>() && !self.scopes.restored.is_empty() {
-            // The last save forgot the result, and so does this run once it has come back. The run
-            // is to know its outputs.
-            self.scopes.known_again(&result)?;
-            self.scopes.promise_kept();
-            self.scopes.frame()?.told.insert(name.to_owned());
-            return Ok(result);
-        }
         let mut bytes = Vec::new();
         let outputs = self.scopes.encode(&result, &mut bytes)?;
         let of_run = Arc::clone(self.scopes.checkpoints.outputs());

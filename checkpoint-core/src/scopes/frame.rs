@@ -65,7 +65,8 @@ pub(super) struct Frame {
     /// True if the function was told to stop.
     #[serde(skip)]
     pub(super) is_told: bool,
-    /// The number of saves when its variables were kept, or a result was added to them.
+    /// The number of saves when its variables were kept, or a result was added to them; 0 as long
+    /// as they are those that a restart found.
     #[serde(skip)]
     pub(super) newest_at: u64,
     /// The number of times that each scope had been entered then.

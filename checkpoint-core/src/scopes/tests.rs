@@ -390,6 +390,7 @@ fn what_an_earlier_save_has_is_not_given_up_for_a_stop() {
         program.keep(&1).unwrap();
         assert_eq!(train(&mut program).unwrap(), (run > 0).then_some(9), "{run}");
         if run == 0 {
+            program.once("a", |_| Ok::<u64, Error>(1)).unwrap();
             program.once("b", asks).unwrap();
             assert_eq!(program.save_if_due(&2).unwrap(), Decision::NotDue);
         }
@@ -561,9 +562,14 @@ fn a_forgotten_scope_takes_no_variables_of_others() {
         Ok::<u64, Error>(2)
     };
     outer.once("b", forgets).unwrap();
+    let error = outer.once("b", |_| Ok::<u64, Error>(3)).unwrap_err();
+    assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
     outer.keep(&2).unwrap();
-    std::mem::forget(outer.enter::<u64>("inner").unwrap());
     outer.checkpoints.stop(StopReason::Signal(Signal::TERM));
+    std::mem::forget(outer.enter::<u64>("inner").unwrap());
+    assert!(outer.save_if_due(&3).unwrap().is_saved());
+    assert!(outer.should_stop().is_some());
+    std::mem::forget(outer.enter::<u64>("late").unwrap());
     assert!(outer.save_if_due(&3).unwrap().is_saved());
     assert_eq!(outer.call(), 1);
     drop(outer);
@@ -1018,8 +1024,13 @@ fn a_program_that_left_its_way_back_is_told_when_it_saves() {
         assert!(matches!(error, Error::OtherVariables { .. }), "{error}");
         assert!(error.to_string().contains("100") && error.to_string().contains("101"), "{error}");
     }
+    // A program that passes over the error gets no scope of another turn.
+    let error = main.enter::<u64>("evaluation").unwrap_err();
+    assert!(matches!(error, Error::ScopeNotKept { .. }), "{error}");
+    main.keep(&100).unwrap();
     let error = main.enter::<u64>("other").unwrap_err();
     assert!(matches!(error, Error::OtherScope { .. }), "{error}");
+    assert_eq!(main.enter::<u64>("evaluation").unwrap().restored(), Some(1));
 }
 
 /// The bytes are promised until the save has ended, whether it has by then or not.
@@ -1117,7 +1128,7 @@ fn a_call_takes_no_scope_of_the_turn_before() {
 fn work_before_a_call_that_is_tried_again_is_of_its_turn() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run.ckpt");
-    let run = |fails: bool, ends: bool| -> Option<u64> {
+    let run = |fails: bool, asks_again: bool, ends: bool| -> Option<u64> {
         let (mut scopes, mut fails) = (open(&path), fails);
         let mut outer = scopes.enter::<(u64, u64)>("outer").unwrap();
         let (mut i, mut sum) = outer.restored().unwrap_or((0, 0));
@@ -1129,6 +1140,10 @@ fn work_before_a_call_that_is_tried_again_is_of_its_turn() {
                 if std::mem::take(&mut fails) {
                     drop(middle);
                     outer.keep(&(i, sum)).unwrap();
+                    if asks_again {
+                        let again = outer.once("a", |_| Ok::<u64, Error>(99));
+                        assert_eq!(again.unwrap(), x);
+                    }
                     continue;
                 }
                 middle.keep(&x).unwrap();
@@ -1143,7 +1158,11 @@ fn work_before_a_call_that_is_tried_again_is_of_its_turn() {
         }
         Some(sum)
     };
-    assert_eq!((run(false, true), run(true, false)), (None, Some(10)));
+    for asks_again in [true, false] {
+        assert_eq!(run(false, asks_again, true), None);
+        assert_eq!(run(true, asks_again, false), Some(10));
+        fs::remove_dir_all(&path).unwrap();
+    }
 }
 
 #[test]
@@ -1179,6 +1198,9 @@ fn a_stop_on_the_way_back_takes_any_variables() {
     outer.save_if_due(&1).unwrap();
     assert!(outer.should_stop().is_some());
     outer.keep(&7).unwrap();
+    (0..3).for_each(|k| assert_eq!(outer.save_if_due(&k).unwrap(), Decision::NotDue));
+    let error = outer.save(&1).unwrap_err();
+    assert!(matches!(error, Error::ScopeStopped { exit_code: 75, .. }), "{error}");
     let mut summary = outer.enter::<u64>("summary").unwrap();
     (0..3).for_each(|k| summary.keep(&k).unwrap());
     drop(summary);
@@ -1426,7 +1448,24 @@ fn a_stop_without_a_save_does_not_end_well() {
     drop(late);
     let error = scopes.finish().unwrap_err();
     assert!(matches!(error, Error::StoppedUnsaved { .. }), "{error}");
-    assert!(!Scopes::open(&path).unwrap().restore().unwrap());
+
+    // A save of the function that was told, or of an earlier run, is one.
+    for number in 0..2 {
+        let mut scopes = open(&path);
+        if number == 0 {
+            let mut main = scopes.enter::<u64>("main").unwrap();
+            main.save(&7).unwrap();
+            main.checkpoints.stop(StopReason::Signal(Signal::TERM));
+            while main.should_stop().is_none() {}
+            main.enter::<u64>("late").unwrap().save_if_due(&1).unwrap();
+        } else {
+            scopes.checkpoints.stop(StopReason::Signal(Signal::TERM));
+            while scopes.should_stop().is_none() {}
+            scopes.enter::<u64>("late").unwrap().save_if_due(&1).unwrap();
+        }
+        assert!(scopes.finish().unwrap().stopped.is_some());
+    }
+    assert_eq!(open(&path).enter::<u64>("main").unwrap().restored(), Some(7));
 }
 
 #[test]
@@ -1493,15 +1532,23 @@ fn results_that_are_there_are_given_behind_a_stop() {
     main.once("b", |scopes| scopes.enter::<u64>("inner")?.save(&1).map(drop)).unwrap();
     drop(main);
     drop(scopes);
-    let mut scopes = open(&path);
-    let mut main = scopes.enter::<u64>("main").unwrap();
-    main.keep(&1).unwrap();
-    main.checkpoints.stop(StopReason::Signal(Signal::TERM));
-    while main.should_stop().is_none() {}
-    assert_eq!(main.once("a", |_| Ok::<u64, Error>(2)).unwrap(), 1);
-    // This may be the next turn.
-    main.keep(&2).unwrap();
-    assert_eq!(main.once("a", |_| Ok::<u64, Error>(2)).unwrap(), 2);
+    for gets_it_before in [false, true] {
+        let mut scopes = open(&path);
+        let mut main = scopes.enter::<u64>("main").unwrap();
+        main.keep(&1).unwrap();
+        if gets_it_before {
+            assert_eq!(main.once("a", |_| Ok::<u64, Error>(2)).unwrap(), 1);
+            main.keep(&1).unwrap();
+        }
+        main.checkpoints.stop(StopReason::Signal(Signal::TERM));
+        while main.should_stop().is_none() {}
+        if !gets_it_before {
+            assert_eq!(main.once("a", |_| Ok::<u64, Error>(2)).unwrap(), 1);
+        }
+        // This may be the next turn.
+        main.keep(&2).unwrap();
+        assert_eq!(main.once("a", |_| Ok::<u64, Error>(2)).unwrap(), 2);
+    }
 }
 
 #[test]
@@ -1536,26 +1583,130 @@ fn a_scope_that_gets_variables_does_not_begin_afresh() {
     assert_eq!(scopes.enter::<()>("main").unwrap().restored(), Some(()));
 }
 
-/// The work of a scope without variables is stopped before it has a result: the last save has less
-/// than what the function around it kept.
+/// The work is stopped in a scope without variables that has no result yet, or in the function
+/// around it.
 #[test]
-fn a_stop_in_a_scope_without_results_saves_those_around_it() {
+fn a_stop_before_a_first_result_saves_what_was_kept() {
+    for is_inner in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run.ckpt");
+        let mut scopes = open(&path);
+        let mut outer = scopes.enter::<u64>("outer").unwrap();
+        outer.save(&1).unwrap();
+        outer.keep(&2).unwrap();
+        outer.checkpoints.stop(StopReason::Signal(Signal::TERM));
+        let half = |scopes: &mut Scopes| {
+            while scopes.should_stop().is_none() {}
+            Ok::<u64, Error>(1)
+        };
+        if is_inner {
+            let mut inner = outer.enter::<()>("inner").unwrap();
+            inner.once("half", half).unwrap();
+            assert!(inner.save_if_due(&()).unwrap().is_saved());
+        } else {
+            outer.once("half", half).unwrap();
+            assert!(outer.save_if_due(&3).unwrap().is_saved());
+        }
+        drop(outer);
+        assert!(scopes.finish().unwrap().stopped.is_some());
+        assert_eq!(open(&path).enter::<u64>("outer").unwrap().restored(), Some(2));
+    }
+}
+
+/// The last save is of the work itself, in a scope inside of it.
+#[test]
+fn a_result_behind_the_last_save_is_saved_for_a_stop() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run.ckpt");
     let mut scopes = open(&path);
-    let mut outer = scopes.enter::<u64>("outer").unwrap();
-    outer.save(&1).unwrap();
-    outer.keep(&2).unwrap();
-    let mut inner = outer.enter::<()>("inner").unwrap();
-    inner.checkpoints.stop(StopReason::Signal(Signal::TERM));
-    let half = inner.once("half", |scopes| {
+    let mut main = scopes.enter::<()>("main").unwrap();
+    main.once("a", |scopes| scopes.enter::<u64>("inner")?.save(&1).map(drop)).unwrap();
+    main.checkpoints.stop(StopReason::Signal(Signal::TERM));
+    let half = main.once("half", |scopes| {
         while scopes.should_stop().is_none() {}
         Ok::<u64, Error>(1)
     });
     half.unwrap();
-    assert!(inner.save_if_due(&()).unwrap().is_saved());
-    drop(inner);
+    assert!(main.save_if_due(&()).unwrap().is_saved());
+    drop(main);
+    drop(scopes);
+    let mut scopes = open(&path);
+    let mut main = scopes.enter::<()>("main").unwrap();
+    main.once("a", |_| Err::<(), Error>(Error::ScopeActive { name: "again".to_owned() })).unwrap();
+}
+
+/// The run that was stopped saved the results of the outer function alone, and the next one was
+/// killed in the inner function. The outer function has fewer bytes.
+#[test]
+fn an_output_in_a_result_that_was_found_is_not_cut() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
+    for number in 0..3 {
+        let mut scopes = open(&path);
+        let mut main = scopes.enter::<Appended>("main").unwrap();
+        let log = main.restored().unwrap_or_else(|| {
+            let mut log = Appended::at(&csv);
+            log.write_all(b"5555.").unwrap();
+            log
+        });
+        main.keep(&log).unwrap();
+        let early = log.clone();
+        let write = |mut log: Appended| {
+            log.write_all(b"20202020202020.").unwrap();
+            Ok::<_, Error>(log)
+        };
+        let mut log = main.once("a", |_| write(log)).unwrap();
+        main.once("b", |_| Ok::<_, Error>(early)).unwrap();
+        log.flush().unwrap();
+        assert_eq!(log.len(), 20, "{number}");
+        assert_eq!(fs::read_to_string(&csv).unwrap(), "5555.20202020202020.", "{number}");
+        if number == 0 {
+            main.checkpoints.stop(StopReason::Signal(Signal::TERM));
+            let half = main.once("c", |scopes| {
+                while scopes.should_stop().is_none() {}
+                Ok::<u64, Error>(1)
+            });
+            half.unwrap();
+            assert!(main.save_if_due(&log).unwrap().is_saved());
+        } else {
+            main.enter::<u64>("inner").unwrap().save(&1).unwrap();
+        }
+    }
+}
+
+/// The function in the middle has more of the output than the one around it, and a result.
+#[test]
+fn a_scope_that_was_left_on_the_way_back_keeps_all_it_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
+    let mut scopes = open(&path);
+    let mut outer = scopes.enter::<Appended>("outer").unwrap();
+    let mut log = Appended::at(&csv);
+    log.write_all(b"5555.").unwrap();
+    outer.keep(&log).unwrap();
+    let mut middle = outer.enter::<Appended>("middle").unwrap();
+    log.write_all(b"20202020202020.").unwrap();
+    middle.keep(&log).unwrap();
+    middle.once("a", |_| Ok::<u64, Error>(7)).unwrap();
+    middle.enter::<u64>("leaf").unwrap().save(&1).unwrap();
+    drop((middle, log));
     drop(outer);
-    assert!(scopes.finish().unwrap().stopped.is_some());
-    assert_eq!(open(&path).enter::<u64>("outer").unwrap().restored(), Some(2));
+    drop(scopes);
+    for number in 0..2 {
+        let mut scopes = open(&path);
+        let mut outer = scopes.enter::<Appended>("outer").unwrap();
+        let log = outer.restored().unwrap();
+        outer.keep(&log).unwrap();
+        // It fails.
+        drop(outer.enter::<Appended>("middle").unwrap());
+        outer.save(&log).unwrap();
+        drop(log);
+        let mut middle = outer.enter::<Appended>("middle").unwrap();
+        let log = middle.restored().unwrap();
+        assert_eq!(log.len(), 20, "{number}");
+        assert_eq!(fs::read_to_string(&csv).unwrap(), "5555.20202020202020.", "{number}");
+        middle.keep(&log).unwrap();
+        assert_eq!(middle.once("a", |_| Ok::<u64, Error>(99)).unwrap(), 7, "{number}");
+        assert_eq!(middle.enter::<u64>("leaf").unwrap().restored(), Some(1));
+    }
 }

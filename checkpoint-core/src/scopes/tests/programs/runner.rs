@@ -565,8 +565,7 @@ impl<'a> Run<'a> {
             *log = taken;
         }
         let sum = result?;
-        // On the way back, the last save forgot the result, and so does this run.
-        if !self.is_told && (!has_variables::<T>() || scope.scopes.restored.is_empty()) {
+        if !self.is_told {
             let units = self.units;
             if let Some(level) = self.levels.last_mut().filter(|level| !level.is_behind_call) {
                 level.remembered += units - before;
