@@ -138,6 +138,8 @@ fn a_program_that_takes_another_way_than_before_is_told_so() {
     let mut outer = scopes.enter::<u32>("outer").unwrap();
     let error = outer.save(&2).unwrap_err();
     assert!(error.to_string().contains("gives other variables of `outer`"), "{error}");
+    assert!(matches!(outer.enter::<u32>("inner"), Err(Error::ScopeNotKept { .. })));
+    outer.save(&1).unwrap();
     let error = outer.enter::<u32>("another").unwrap_err();
     assert!(error.to_string().contains("inside scope `inner` of scope `outer`"), "{error}");
     assert_eq!(outer.enter::<u32>("inner").unwrap().restored(), Some(3));
