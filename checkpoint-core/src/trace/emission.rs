@@ -276,19 +276,25 @@ fn own_names(container: &Container) -> impl Iterator<Item = &'static str> {
 /// The names of the variants, up to the last one that is accepted.
 fn variant_names(container: &Container) -> Vec<String> {
     let (names, variants) = (container.key.members, &container.variants);
-    let count = variants.iter().rposition(|variant| !variant.rejected).map_or(0, |last| last + 1);
-    if count == names.len() && variants.iter().all(|variant| !variant.rejected) {
-        return names.iter().map(|name| (*name).to_owned()).collect();
-    }
     let found = container.hunt.as_ref().map_or(&[][..], |hunt| &hunt.found);
     let marks: Vec<Option<u64>> = variants.iter().map(|variant| variant.mark).collect();
+    let accepts_all = variants.iter().all(|variant| !variant.rejected);
+    // With `#[serde(other)]`, the numbers behind the last variant are that variant once more.
+    let has_other = accepts_all && !found.is_empty() && found.iter().all(Option::is_some) && found != marks;
+    if accepts_all && !has_other {
+        return names.iter().map(|name| (*name).to_owned()).collect();
+    }
+    let is_one = |number: &usize| {
+        !variants[*number].rejected && !(has_other && marks[..*number].contains(&marks[*number]))
+    };
+    let count = (0..variants.len()).rfind(is_one).map_or(0, |last| last + 1);
     let name = |number: usize| {
         if variants[number].rejected {
             return hidden::unknown(number);
         }
         let mark = marks[number];
         // A type that makes the same of all numbers does not tell them apart.
-        let is_told = mark.is_some() && marks.iter().filter(|other| **other == mark).count() == 1;
+        let is_told = mark.is_some() && marks[..count].iter().filter(|other| **other == mark).count() == 1;
         let of_this = |place: &usize| is_told && found.get(*place) == Some(&mark);
         let own: Vec<&str> = (0..names.len()).filter(of_this).map(|place| names[place]).collect();
         match own[..] {

@@ -1,6 +1,7 @@
 //! Surveys the unknown parts of the graph: the distance to them from each slot, the slots beyond
 //! reach, and those to give up.
 
+use std::collections::HashSet;
 use std::mem;
 use std::rc::Rc;
 
@@ -189,12 +190,18 @@ impl Graph {
 }
 
 impl Container {
-    /// Looks for the names of the variants once all of them are known, if there are more names than
-    /// variants.
+    /// Looks for the names of the variants once all of them are known, if there may be more names
+    /// than variants.
     fn begin_hunt(&mut self) {
         let is_known = |variant: &VariantState| variant.explored || variant.rejected || variant.refused;
+        if self.hunt.is_some() || !self.variants.iter().all(is_known) {
+            return;
+        }
         let has_aliases = self.variants.iter().any(|variant| variant.rejected);
-        if self.hunt.is_none() && has_aliases && self.variants.iter().all(is_known) {
+        let marks = || self.variants.iter().filter_map(|variant| variant.mark);
+        let kinds = marks().collect::<HashSet<_>>().len();
+        // With `#[serde(other)]`, no number is rejected.
+        if has_aliases || (kinds > 1 && kinds < marks().count()) {
             self.hunt = Some(VariantHunt::of(self.key.members.len()));
         }
     }
