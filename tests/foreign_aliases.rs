@@ -72,6 +72,38 @@ fn aliases_at_every_level_are_saved_and_loaded() {
     comes_back(Outer { count: 9, inner: inner(), pair: (inner(), innermost(&6)), forms });
 }
 
+/// All numbers are accepted, and those behind the last variant are that one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Status {
+    #[serde(alias = "running", alias = "started")]
+    Running(u8),
+    Done {
+        #[serde(alias = "result")]
+        count: u16,
+    },
+    Failed,
+    #[serde(other)]
+    Unknown,
+}
+
+#[test]
+fn aliases_of_variants_beside_one_for_all_others_are_saved() {
+    let all = [Status::Running(1), Status::Done { count: 2 }, Status::Failed, Status::Unknown];
+    for status in all.clone() {
+        comes_back(status);
+    }
+    comes_back(all);
+    let now = loaded_as::<_, [Later; 2]>([Status::Unknown, Status::Failed]).0;
+    assert_eq!(now, [Later::Unknown, Later::Failed]);
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "Status")]
+enum Later {
+    Failed,
+    Unknown,
+}
+
 /// A type of another crate around types of this one.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Around<T> {
@@ -226,6 +258,60 @@ fn a_variant_whose_name_is_not_known_is_no_text() {
     let keys = |phase| State { phase: BTreeMap::from([(1_u8, [phase])]) };
     let text = not_loaded_as::<_, State<BTreeMap<u8, [String; 1]>>>(keys(Before::CoolDown));
     assert!(text.contains("one of CoolDown, Cooling"), "{text}");
+}
+
+/// The field, or what is around it, has another name now.
+#[test]
+fn a_renamed_place_gives_no_value_to_another_variant() {
+    use phase::{Before, Moved, Split, State};
+
+    #[checkpointed(name = "run")]
+    #[derive(Debug, PartialEq)]
+    struct Run<P> {
+        #[serde(alias = "phase")]
+        stage: P,
+    }
+
+    #[checkpointed(name = "run")]
+    #[derive(Debug, PartialEq)]
+    struct Former<P> {
+        phase: P,
+    }
+
+    #[checkpointed(name = "Choice")]
+    #[derive(Debug, PartialEq)]
+    enum Kept<P> {
+        Nothing,
+        #[serde(alias = "Old")]
+        New(P),
+    }
+
+    #[checkpointed(name = "Choice")]
+    #[derive(Debug, PartialEq)]
+    enum Old<P> {
+        Nothing,
+        Old(P),
+    }
+    // As in a field of the same name.
+    assert_eq!(loaded_as::<_, Run<Before>>(Former { phase: Before::CoolDown }).0.stage, Before::CoolDown);
+    assert_eq!(loaded_as::<_, Run<Moved>>(Former { phase: Before::CoolDown }).0.stage, Moved::CoolDown);
+    let text = not_loaded_as::<_, Run<Split>>(Former { phase: Before::CoolDown });
+    assert!(text.contains("one of CoolDown, Cooling"), "{text}");
+    let new = loaded_as::<_, State<Kept<Before>>>(State { phase: Old::Old(Before::CoolDown) }).0;
+    assert_eq!(new.phase, Kept::New(Before::CoolDown));
+    let text = not_loaded_as::<_, State<Kept<Split>>>(State { phase: Old::Old(Before::CoolDown) });
+    assert!(text.contains("one of CoolDown, Cooling"), "{text}");
+    // What the program has no more is no obstacle.
+    let pair = (7_u8, State { phase: Before::CoolDown });
+    let rest = loaded_as::<_, (u8, Empty)>(pair).0;
+    assert_eq!(rest, (7, Empty { count: 0 }));
+}
+
+/// It has none of the fields that were saved.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "State", default)]
+struct Empty {
+    count: u8,
 }
 
 #[test]

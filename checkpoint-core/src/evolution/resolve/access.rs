@@ -9,7 +9,7 @@ use serde::forward_to_deserialize_any;
 
 use super::cursor::{Cursor, Failure, Step};
 use super::other::Other;
-use super::value::{Value, certain};
+use super::value::{Value, certain, is_ignored};
 use crate::base::text::listed;
 use crate::schema::{Field, Fields, Type, Variant, hidden};
 
@@ -122,7 +122,10 @@ impl<'a> Cursor<'a> {
         visitor: V,
     ) -> Result<V::Value, Failure> {
         let variant = self.variant(variants)?;
-        let (name, other) = other.variant(&variant.name)?;
+        let (name, other) = match is_ignored::<V>() {
+            true => (hidden::label(&variant.name), other),
+            false => other.variant(&variant.name)?,
+        };
         visitor.visit_enum(EnumValue { cursor: self, variant, name, other })
     }
 }

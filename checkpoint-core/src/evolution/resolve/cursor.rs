@@ -50,8 +50,8 @@ pub(super) struct Cursor<'a> {
     /// The rows that are read instead of `bytes`.
     rows: Option<Rows>,
     schema: &'a Schema,
-    /// The schema of the program, and the types that are the same on both sides.
-    program: Option<&'a Schema>,
+    program: Option<&'a Program>,
+    /// The types that are the same on both sides.
     same: Same<'a>,
     plan: &'a Plan,
     /// Keeps bytes that are not in `bytes`, so that they can be lent to the state.
@@ -82,7 +82,7 @@ impl<'a> Cursor<'a> {
             bytes,
             rows: None,
             schema,
-            program: program.map(Program::extended),
+            program,
             same: Same::new(schema, program),
             plan,
             arena,
@@ -132,7 +132,7 @@ impl<'a> Cursor<'a> {
         self.schema
     }
 
-    pub(super) fn program(&self) -> Option<&'a Schema> {
+    pub(super) fn program(&self) -> Option<&'a Program> {
         self.program
     }
 

@@ -46,10 +46,7 @@ pub(crate) fn decode_by_schema<T: DeserializeOwned>(
 ) -> Result<Box<T>, Failure> {
     let arena = Arena::new();
     let mut cursor = Cursor::new(bytes, (schema, program), (plan, room), &arena, arrays);
-    let other = program.map_or_else(Other::unknown, |program| {
-        Other::of_type(Some(program.extended()), &program.extended().root)
-    });
-    let value = Value { cursor: &mut cursor, ty: &schema.root, other };
+    let value = Value { cursor: &mut cursor, ty: &schema.root, other: Other::of_root(program) };
     let decoded = room.at_start(|| T::deserialize(value).map(Box::new));
     cursor.end(decoded)
 }

@@ -11,22 +11,31 @@ use crate::schema::{Body, Fields, Schema, Type, Variant, hidden};
 
 /// The type that the program has at a place, or the fields of a variant.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Other<'a>(Option<(&'a Schema, Found<'a>)>);
+pub(super) struct Other<'a>(Option<(&'a Program, Found<'a>)>);
 
 #[derive(Clone, Copy, Debug)]
 enum Found<'a> {
     Type(&'a Type),
-    Fields(&'a Fields),
+    Content(Content<'a>),
     /// Fixed arrays of so many dimensions around these elements.
     Rows(&'a Type, usize),
 }
 
+/// The fields of a struct, or of a variant.
+#[derive(Clone, Copy, Debug)]
+struct Content<'a> {
+    fields: &'a Fields,
+    /// The place of the definition that they are of.
+    place: usize,
+    variant: Option<&'a str>,
+}
+
 impl<'a> Other<'a> {
-    pub(super) fn unknown() -> Other<'a> {
-        Other(None)
+    pub(super) fn of_root(program: Option<&'a Program>) -> Other<'a> {
+        Other(program.map(|program| (program, Found::Type(&program.extended().root))))
     }
 
-    pub(super) fn of_type(program: Option<&'a Schema>, ty: &'a Type) -> Other<'a> {
+    pub(super) fn of_type(program: Option<&'a Program>, ty: &'a Type) -> Other<'a> {
         Other(program.map(|program| (program, Found::Type(ty))))
     }
 
@@ -39,13 +48,15 @@ impl<'a> Other<'a> {
 
     /// A type inside this one, ignoring the wrappers around it.
     fn inside(self, find: impl FnOnce(Form<'a>) -> Option<&'a Type>) -> Other<'a> {
-        let found = |(program, found): (&'a Schema, Found<'a>)| {
+        let found = |(program, found): (&'a Program, Found<'a>)| {
             let form = match found {
                 Found::Rows(..) => return None,
-                Found::Fields(fields) => Form::Fields(fields),
+                Found::Content(content) => Form::Content(content),
                 Found::Type(ty) => match bare(program, ty) {
-                    Type::Named(place) => match &program.types.get(*place)?.body {
-                        Body::Struct(fields) => Form::Fields(fields),
+                    Type::Named(place) => match &program.extended().types.get(*place)?.body {
+                        Body::Struct(fields) => {
+                            Form::Content(Content { fields, place: *place, variant: None })
+                        }
                         Body::Enum(_) => return None,
                     },
                     ty => Form::Type(ty),
@@ -65,11 +76,11 @@ impl<'a> Other<'a> {
     }
 
     pub(super) fn inside_newtype(self) -> Other<'a> {
-        let found = |(program, found): (&'a Schema, Found<'a>)| {
+        let found = |(program, found): (&'a Program, Found<'a>)| {
             let inner = match found {
-                Found::Fields(Fields::Newtype(inner)) => inner,
-                Found::Fields(_) | Found::Rows(..) => return None,
-                Found::Type(ty @ Type::Named(place)) => match &program.types.get(*place)?.body {
+                Found::Content(Content { fields: Fields::Newtype(inner), .. }) => inner,
+                Found::Content(_) | Found::Rows(..) => return None,
+                Found::Type(ty @ Type::Named(place)) => match &program.extended().types.get(*place)?.body {
                     Body::Struct(Fields::Newtype(inner)) => inner,
                     _ => ty,
                 },
@@ -122,16 +133,22 @@ impl<'a> Other<'a> {
 
     pub(super) fn member(self, number: usize) -> Other<'a> {
         self.inside(|form| match form {
-            Form::Type(Type::Tuple(members)) | Form::Fields(Fields::Tuple(members)) => members.get(number),
-            Form::Type(Type::Array(element, _)) => Some(element),
+            Form::Type(Type::Tuple(members))
+            | Form::Content(Content { fields: Fields::Tuple(members), .. }) => members.get(number),
+            Form::Type(Type::Seq(element) | Type::Array(element, _)) => Some(element),
             _ => None,
         })
     }
 
+    /// A field that has this name, or had it.
     pub(super) fn field(self, name: &str) -> Other<'a> {
+        let Some((program, _)) = self.0 else { return self };
         self.inside(|form| match form {
-            Form::Fields(Fields::Named(fields)) => {
-                fields.iter().find(|field| field.name == name).map(|field| &field.ty)
+            Form::Content(Content { fields: Fields::Named(fields), place, variant }) => {
+                let names = fields.iter().map(|field| field.name.as_str());
+                let number = of_name(program, (place, variant), names, name);
+                let hidden = || fields.iter().position(|field| hidden::common(name, &field.name).is_some());
+                Some(&fields.get(number.or_else(hidden)?)?.ty)
             }
             _ => None,
         })
@@ -154,14 +171,22 @@ impl<'a> Other<'a> {
     /// The content of a variant, and the reader's name of the variant.
     ///
     /// # Errors
-    /// Aliases hide the name, and several variants of the program may be the one.
+    /// Aliases hide the name, and several variants of the program may be the one, or it is not
+    /// known which there are.
     pub(super) fn variant(self, name: &'a str) -> Result<(&'a str, Other<'a>), Failure> {
-        let Some((program, variants)) = self.variants() else { return Ok((first(name), Other(None))) };
-        let content = |variant: &'a Variant| Other(Some((program, Found::Fields(&variant.fields))));
+        let Some((program, place, variants)) = self.variants() else {
+            let is_clear = !hidden::is_hidden(name) || hidden::names(name).nth(1).is_none();
+            return if is_clear { Ok((first(name), Other(None))) } else { Err(unclear(name)) };
+        };
+        let content = |variant: &'a Variant| {
+            let content = Content { fields: &variant.fields, place, variant: Some(&variant.name) };
+            Other(Some((program, Found::Content(content))))
+        };
+        let names = variants.iter().map(|variant| variant.name.as_str());
         if !hidden::is_hidden(name)
-            && let Some(variant) = variants.iter().find(|variant| variant.name == name)
+            && let Some(number) = of_name(program, (place, None), names, name)
         {
-            return Ok((name, content(variant)));
+            return Ok((name, content(&variants[number])));
         }
         let known = |variant: &'a Variant| Some((hidden::common(name, &variant.name)?, variant));
         let mut all = variants.iter().filter_map(known);
@@ -173,13 +198,28 @@ impl<'a> Other<'a> {
         }
     }
 
-    /// The variants of the type, and the schema of the program.
-    fn variants(self) -> Option<(&'a Schema, &'a [Variant])> {
+    /// The variants of the type, and the place of its definition.
+    fn variants(self) -> Option<(&'a Program, usize, &'a [Variant])> {
         let (program, Found::Type(ty)) = self.0? else { return None };
         let Type::Named(place) = bare(program, ty) else { return None };
-        let Body::Enum(variants) = &program.types.get(*place)?.body else { return None };
-        Some((program, variants))
+        let Body::Enum(variants) = &program.extended().types.get(*place)?.body else { return None };
+        Some((program, *place, variants))
     }
+}
+
+/// The number of the member that has this name, or else of the one that had it.
+fn of_name<'a>(
+    program: &Program,
+    (place, variant): (usize, Option<&str>),
+    mut names: impl Iterator<Item = &'a str> + Clone,
+    name: &str,
+) -> Option<usize> {
+    let had = |known: &str| {
+        let former = program.former(place).map_or(&[][..], |former| former.aliases(variant, known));
+        former.iter().any(|former| former == name)
+    };
+    let has = names.clone().position(|known| known == name);
+    has.or_else(|| names.position(had))
 }
 
 /// The first of the names that a variant may have.
@@ -189,16 +229,17 @@ fn first(name: &str) -> &str {
 
 enum Form<'a> {
     Type(&'a Type),
-    Fields(&'a Fields),
+    Content(Content<'a>),
 }
 
 /// The type without newtypes around it.
-fn bare<'a>(program: &'a Schema, ty: &'a Type) -> &'a Type {
+fn bare<'a>(program: &'a Program, ty: &'a Type) -> &'a Type {
+    let types = &program.extended().types;
     let mut ty = ty;
     // There are at most as many wrappers as definitions, unless they form a cycle.
-    for _ in 0..=program.types.len() {
+    for _ in 0..=types.len() {
         match ty {
-            Type::Named(place) => match program.types.get(*place).map(|definition| &definition.body) {
+            Type::Named(place) => match types.get(*place).map(|definition| &definition.body) {
                 Some(Body::Struct(Fields::Newtype(inner))) => ty = inner,
                 _ => return ty,
             },
