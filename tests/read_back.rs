@@ -427,6 +427,7 @@ fn types_that_differ_in_their_names_alone_are_not_mixed_up() {
             stays(&AsJson { value: first.clone() });
             first_is_refused(&InCbor { value: second.clone() });
             first_is_refused(&AsJson { value: second.clone() });
+            only_the_last_is_refused_in_both(&[first.clone(), second.clone()]);
             second = first;
             stays(&InCbor { value: vec![second] });
         }};

@@ -32,8 +32,8 @@ pub(crate) struct Noted {
     described: Forms,
     /// Those in parts of unknown form.
     parts: Forms,
-    /// The names of types in fields that describe their values. No form has them: they only tell
-    /// two values of one encoding apart.
+    /// The names of types in fields that describe their values. No encoding has them: they tell two
+    /// values of one encoding apart.
     names: Forms,
     /// The types of the fields that describe their values.
     roots: Forms,
@@ -47,12 +47,12 @@ pub(crate) struct Noted {
 }
 
 impl Noted {
-    fn each(&self) -> [&Forms; 4] {
-        [&self.sets, &self.lengths, &self.described, &self.parts]
+    fn each(&self) -> [&Forms; 5] {
+        [&self.sets, &self.lengths, &self.described, &self.parts, &self.names]
     }
 
-    fn each_mut(&mut self) -> [&mut Forms; 4] {
-        [&mut self.sets, &mut self.lengths, &mut self.described, &mut self.parts]
+    fn each_mut(&mut self) -> [&mut Forms; 5] {
+        [&mut self.sets, &mut self.lengths, &mut self.described, &mut self.parts, &mut self.names]
     }
 
     /// True if a field describes its values.
@@ -144,8 +144,8 @@ impl Met {
     pub(super) fn accept(&self, noted: Noted) -> bool {
         let Seen { known, is_told, .. } = &mut *self.forms();
         let mut is_full = false;
-        let Noted { sets, lengths, described, parts, .. } = noted;
-        for (known, noted) in known.each_mut().into_iter().zip([sets, lengths, described, parts]) {
+        let Noted { sets, lengths, described, parts, names, .. } = noted;
+        for (known, noted) in known.each_mut().into_iter().zip([sets, lengths, described, parts, names]) {
             let looked = looks(known);
             known.extend(noted);
             is_full |= looked && !looks(known);
