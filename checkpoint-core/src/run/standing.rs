@@ -22,11 +22,13 @@ pub(crate) struct Question<'a> {
 }
 
 /// Returns the newest generation, if a restart would find exactly this state and metadata in it: it
-/// was read, and is undamaged. Any error on the way means no: then the state is saved.
+/// was read, and is undamaged, and `lasts` says that it is durable. Any error on the way means no:
+/// then the state is saved.
 pub(crate) fn generation(
     (reader, outputs): (&Reader, &Arc<OfRun>),
     encode: &mut Encode<'_>,
     question: &Question<'_>,
+    lasts: impl FnOnce(u64) -> bool,
 ) -> Option<u64> {
     let newest = reader.generations().ok()?.pop()?;
     // The recipients of an encrypted file of another run are unknown.
@@ -41,6 +43,8 @@ pub(crate) fn generation(
     // An earlier run may have left them unsynced. The program may have gone back to this state,
     // too.
     let stands = stands && !outputs.has_lost() && outputs::sync_all(&mut counted).is_ok();
+    // An output may go back to what this generation counts, and no earlier one is left whole then.
+    let stands = stands && lasts(newest);
     if stands {
         outputs::acknowledge(&counted, newest);
     } else {
@@ -81,7 +85,38 @@ fn has_bytes(encode: &mut Encode<'_>, forms: &Forms, container: &Container) -> b
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use crate::{CheckpointReader, Checkpointer};
+    use std::fs;
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::store::faults::{EIO, Fault, FaultyDisk};
+    use crate::{Appended, CheckpointReader, Checkpointer};
+
+    #[test]
+    fn an_output_goes_back_to_no_generation_that_may_be_lost() {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, csv) = (parent.path().join("run.ckpt"), parent.path().join("out.csv"));
+        let disk = FaultyDisk::default();
+        let builder = Checkpointer::<Appended>::builder(&path).disk(Arc::new(disk.clone()));
+        let mut checkpoints = builder.open().unwrap();
+        let mut out = Appended::at(&csv);
+        out.write_all(&[b'a'; 50]).unwrap();
+        let former = out.clone();
+        out.write_all(&[b'b'; 50]).unwrap();
+        checkpoints.save(&out).unwrap();
+        drop(out);
+        disk.plan(Some((6, Fault::Error(EIO))));
+        checkpoints.save(&former).unwrap_err();
+        assert_eq!(disk.asked().last().unwrap(), "sync directory run.ckpt");
+        assert_eq!(checkpoints.generations().unwrap(), [1, 2]);
+        disk.plan(Some((1, Fault::Error(EIO))));
+        checkpoints.finish(&former).unwrap_err();
+        drop(former);
+        // A power cut takes the name.
+        fs::remove_file(path.join("00000000000000000002.ckpt")).unwrap();
+        let mut checkpoints = Checkpointer::<Appended>::open(&path).unwrap();
+        assert_eq!(checkpoints.load().unwrap().unwrap().len(), 100);
+    }
 
     #[test]
     fn a_newer_file_from_elsewhere_never_stands_for_the_state() {
@@ -96,7 +131,7 @@ mod tests {
             let mut checkpoints = Checkpointer::<u64>::open(&run).unwrap();
             checkpoints.save(&last).unwrap();
             let name = "00000000000000000003.ckpt";
-            std::fs::copy(path("other.ckpt").join(name), run.join(name)).unwrap();
+            fs::copy(path("other.ckpt").join(name), run.join(name)).unwrap();
             let saved = checkpoints.finish(&last).unwrap().saved;
             assert_eq!(saved.map(|saved| saved.generation), Some(4));
             assert_eq!(CheckpointReader::<u64>::open(&run).unwrap().load().unwrap(), Some(last));

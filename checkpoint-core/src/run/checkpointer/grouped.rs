@@ -102,8 +102,8 @@ impl<T: Checkpoint> Checkpointer<T> {
         let (key, is_encrypted) = (protection.tag_key(), protection.encrypts());
         let is_ours = saved == Some(generation);
         let question = Question { metadata, key: key.as_ref(), is_encrypted, is_ours };
-        standing::generation((&self.inner.reader, &self.inner.outputs), &mut encoder(state), &question)
-            == Some(generation)
-            && writer.keep_for_good(generation)
+        let lasts = |newest| newest == generation && writer.keep_for_good(newest);
+        let of_run = (&self.inner.reader, &self.inner.outputs);
+        standing::generation(of_run, &mut encoder(state), &question, lasts).is_some()
     }
 }

@@ -346,11 +346,9 @@ impl Inner {
         let is_ours =
             saved.is_some() && saved == self.reader.generations().ok().and_then(|mut all| all.pop());
         let question = Question { metadata, key: key.as_ref(), is_encrypted, is_ours };
-        let Some(newest) = standing::generation((&self.reader, &self.outputs), encode, &question) else {
-            return false;
-        };
         // An earlier run may have left it unsynced.
-        writer.keep_for_good(newest)
+        let lasts = |newest| writer.keep_for_good(newest);
+        standing::generation((&self.reader, &self.outputs), encode, &question, lasts).is_some()
     }
 
     /// Ends the run, `well` if the program gets no error, and then waits for the mirror: the record
