@@ -310,7 +310,7 @@ impl DirectoryLock {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Ok(self.is_refused_start());
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(self.is_lost(current)),
             opened => opened?,
         };
         if is_same_file(&current.metadata, &file.metadata) {
@@ -323,8 +323,7 @@ impl DirectoryLock {
         }
         // Without the lock, another program may have had the former file.
         if current.right != Right::Held || !self.lock_again(&file.file)? {
-            current.right = if self.is_decisive { Right::Held } else { Right::Lost };
-            return Ok(false);
+            return Ok(self.is_lost(current));
         }
         if !self.is_there(&file)? {
             return Ok(false);
@@ -332,13 +331,22 @@ impl DirectoryLock {
         // A program that does not share may have had it meanwhile, and ended.
         let found = file.file.try_clone().map(text)?;
         if !self.is_decisive && is_of_other(&found, &self.holder) {
-            return Ok(false);
+            return Ok(self.is_lost(current));
         }
         self.access.grant(&file.file);
         file.leave(&self.holder);
         tracing::debug!(path = %self.path.display(), "the lock file was gone, and is made again");
         *current = file;
         Ok(true)
+    }
+
+    /// Notes that another program got the lock, unless the lock of the directory decides. It may
+    /// end, and its traces may go: the lock stays lost. Returns false: it does not stand.
+    fn is_lost(&self, file: &mut LockFile) -> bool {
+        if !self.is_decisive {
+            file.right = Right::Lost;
+        }
+        false
     }
 
     /// Takes the lock of the lock file again, where its server may have taken it away. Returns true
@@ -417,10 +425,7 @@ impl Lock for DirectoryLock {
         }
         match (file.right, file.taken_by(&self.holder)) {
             (Right::Held, Ok(None)) => Ok(true),
-            (Right::Held, Ok(Some(_))) => {
-                file.right = if self.is_decisive { Right::Held } else { Right::Lost };
-                Ok(false)
-            }
+            (Right::Held, Ok(Some(_))) => Ok(self.is_lost(&mut file)),
             (_, Err(_)) if self.is_decisive => Ok(true),
             (_, Err(error)) => self.taken_again(&mut file).map_err(|_| error),
             // Before a text tells anything, the lock must be there.
@@ -628,6 +633,11 @@ mod tests {
             assert!(second.is_none_or(|second| second.stands().unwrap()));
             let error = first.lost(directory.path());
             assert!(error.to_string().contains("process 2 on b, which made the lock file anew"), "{error}");
+            // It may have saved, and its file may go, too.
+            fs::remove_file(directory.path().join(name::LOCK)).unwrap();
+            assert!(!first.stands().unwrap(), "{has_ended}");
+            let error = first.lost(directory.path());
+            assert!(error.to_string().contains("another program, which got the lock"), "{error}");
         }
     }
 
