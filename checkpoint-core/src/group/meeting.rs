@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::Group;
+use crate::base::warnings::warn;
 use crate::store;
 
 const LOCK: &str = ".lock";
@@ -40,6 +41,9 @@ const TEMPORARY: &str = ".tmp-";
 /// The pause between two looks for a file: it grows while nothing comes.
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+
+/// The longest time that rank 0 waits for members of the job before, which end a round.
+const LAST_ROUND: Duration = Duration::from_secs(60);
 
 /// The time between two looks if the missing members are alive.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -149,7 +153,7 @@ impl Meeting {
         let mut wait = Wait::new(timeout);
         let directory = lock_directory(&path, &mut wait)?;
         if directory.is_some() {
-            outwait_last(&path, &mut wait)?;
+            outwait_last(&path, &mut wait, LAST_ROUND)?;
         }
         let name = random_name()?;
         let members = BTreeMap::from([(0, name.clone())]);
@@ -520,7 +524,10 @@ fn lock_directory(path: &Path, wait: &mut Wait) -> io::Result<Option<File>> {
 /// and the others still read what it gave them.
 ///
 /// A session that is not complete has no members: its processes wait for another rank 0.
-fn outwait_last(path: &Path, wait: &mut Wait) -> io::Result<()> {
+///
+/// Over NFS, the lock of a machine that is gone stays. So this waits for `longest` only: the rest
+/// of a round takes moments.
+fn outwait_last(path: &Path, wait: &mut Wait, longest: Duration) -> io::Result<()> {
     let last = loop {
         if let Some(last) = wait.look(read_json::<Session>(&path.join(SESSION)))? {
             break last;
@@ -536,12 +543,28 @@ fn outwait_last(path: &Path, wait: &mut Wait) -> io::Result<()> {
         let is_left = folder.join(of_rank(*rank, LEFT)).exists();
         (!is_left && is_random_name(name) && is_alive(&folder.join(of_rank(*rank, name)))).then_some(*rank)
     };
+    let begun = Instant::now();
     loop {
         let alive: Vec<usize> = last.members.iter().filter_map(lives).collect();
         if alive.is_empty() {
             return Ok(());
         }
-        let busy = || format!("{} of another job in {} did not end", ranks_of(&alive), path.display());
+        if begun.elapsed() >= longest {
+            warn(format!(
+                "{} of the last job in {} did not end, or the machine is gone: this job takes the place",
+                ranks_of(&alive),
+                path.display()
+            ));
+            return Ok(());
+        }
+        let busy = || {
+            format!(
+                "{} of another job in {} did not end; if the machine is gone, give a timeout of more than {} s",
+                ranks_of(&alive),
+                path.display(),
+                longest.as_secs()
+            )
+        };
         wait.pause(busy).map_err(|error| io::Error::new(io::ErrorKind::ResourceBusy, error))?;
     }
 }
