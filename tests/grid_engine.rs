@@ -4,13 +4,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::ports::free_port;
 use crate::common::{bash, example, has, names_in, root, skipping};
 
 /// A Grid Engine of our own. It ends when this process does: then its standard input is closed.
@@ -35,9 +35,7 @@ impl Cluster {
             skipping("there is no Grid Engine (gridengine-master, gridengine-exec)");
             return None;
         }
-        // Both at once, so that they are not the same.
-        let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = ports.map(|socket| socket.local_addr().unwrap().port().to_string());
+        let ports = [(); 2].map(|()| free_port().to_string());
         let mut command = bash();
         command.arg(root().join("tests/grid_engine/cluster.sh")).args(&ports);
         // A ctrl+c in the terminal does not end it: the end of this process does.

@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +11,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::ports::free_port;
 use crate::common::{example, has, names_in, root, skipping};
 
 /// The training example: some batches a second, for much longer than any test.
@@ -42,9 +42,7 @@ impl Cluster {
         if !["bash", "sbatch", "slurmctld", "slurmd", "munged"].iter().all(|program| has(program)) {
             return None;
         }
-        // Both are bound at once, so that they differ.
-        let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = ports.map(|socket| socket.local_addr().unwrap().port().to_string());
+        let ports = [(); 2].map(|()| free_port().to_string());
         let script = root().join("tests/slurm/cluster.sh");
         let mut command = crate::common::bash();
         command.arg(script).args(ports).args(lines);

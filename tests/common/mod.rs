@@ -18,6 +18,8 @@ pub(crate) mod chain;
 pub(crate) mod forge;
 #[cfg(unix)]
 pub(crate) mod fork;
+#[cfg(unix)]
+pub(crate) mod ports;
 pub(crate) mod python;
 pub(crate) mod saved;
 
