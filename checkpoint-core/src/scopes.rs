@@ -103,6 +103,8 @@ pub struct Scopes {
     /// True if a function that was told to stop has returned. No new variables are saved then:
     /// those around it would count its work as done.
     is_cut_short: bool,
+    /// True if the library refused what the program did on the way back.
+    has_refused: bool,
     /// The number of looks for calls with the same variables, by the name of the scope.
     looks: BTreeMap<String, u32>,
     /// The number of saves so far. A scope that a restart comes back to counts as one: the last
@@ -168,7 +170,7 @@ impl Scopes {
         self.counted = Arc::new(if is_begun { calls } else { BTreeMap::new() });
         self.restored = frames;
         self.calls = Calls::Kept;
-        (self.is_told, self.is_cut_short) = (false, false);
+        (self.is_told, self.is_cut_short, self.has_refused) = (false, false, false);
         self.checkpoints.leaves_stopped(false);
         self.promise_kept();
         Ok(is_begun)
@@ -180,10 +182,11 @@ impl Scopes {
     /// # Errors
     /// [`Error::ScopeNotKept`] if the scope around this one has not kept its variables since it
     /// entered the last one. A scope without variables may enter one, and more inside of
-    /// [`once`](Scope::once). [`Error::OtherScope`] if a restart has to come back to another scope
-    /// at this place. The errors of loading the variables, if their type is not `T`.
+    /// [`once`](Scope::once): a restart does the former again, unless it was interrupted there.
+    /// [`Error::OtherScope`] if a restart has to come back to another scope at this place. The
+    /// errors of loading the variables, if their type is not `T`.
     pub fn enter<T: Checkpoint>(&mut self, name: &str) -> Result<Scope<'_, T>, Error> {
-        if *self.calls() != Calls::Kept {
+        if !matches!(self.calls(), Calls::Restored | Calls::Kept) {
             return Err(Error::ScopeNotKept { outer: self.active(), entered: name.to_owned() });
         }
         self.known::<T>()?;
@@ -192,7 +195,7 @@ impl Scopes {
         // stands then, with all that a restart has to come back to.
         let is_late = self.is_behind_stop();
         if work.is_empty() && !is_late {
-            self.warn_of_equal_calls(name);
+            self.warn_of_equal_calls(&work, name);
         }
         let expected = self.restored.first().filter(|_| !is_late);
         if let Some(expected) = expected.filter(|expected| !expected.is_of(name, &work)) {
@@ -200,12 +203,15 @@ impl Scopes {
                 None | Some("") => expected.name.clone(),
                 Some(work) => format!("{}` of the work `{work}", expected.name),
             };
+            self.has_refused = true;
             return Err(Error::OtherScope { outer: self.active(), entered: name.to_owned(), work, expected });
         }
         let is_restored = expected.is_some();
         // Decoded before the frame is taken: if this fails, a restart has still to come back to it.
         let kept = expected.and_then(|expected| expected.kept.clone());
-        let restored = kept.map(|kept| self.decode(name, &kept)).transpose()?;
+        let restored = kept.map(|kept| self.decode(name, &kept)).transpose();
+        self.has_refused |= restored.is_err();
+        let restored = restored?;
         let frame = if is_restored {
             // To know them again, on the way back and while there are results of their turn.
             let has_results = self.restored.first().is_some_and(|expected| !expected.done.is_empty());
@@ -221,14 +227,21 @@ impl Scopes {
                 self.came_back = self.turn;
             }
             let counted = Arc::clone(&self.counted);
-            Frame { loaded, counted, ..self.restored.remove(0) }
+            Frame { loaded, counted, calls: Calls::Restored, ..self.restored.remove(0) }
         } else {
+            let mut without_variables = Vec::new();
+            if !has_variables::<T>() {
+                self.encode(&(), &mut without_variables)?;
+            }
             let call = Arc::make_mut(&mut self.counted).entry(name.to_owned()).or_default();
             *call = call.saturating_add(1);
             let frame = Frame::new(name.to_owned(), *call);
-            let calls = if has_variables::<T>() { Calls::NotKept } else { Calls::Kept };
+            let (calls, kept) = match has_variables::<T>() {
+                true => (Calls::NotKept, None),
+                false => (Calls::Kept, Some(without_variables)),
+            };
             let (newest_at, counted) = (self.saves, Arc::clone(&self.counted));
-            Frame { work: Some(work), calls, newest_at, counted, is_late, ..frame }
+            Frame { work: Some(work), kept, calls, newest_at, counted, is_late, ..frame }
         };
         *self.calls() = Calls::Entered;
         self.stack.frames.push(frame);
@@ -394,8 +407,8 @@ impl Scopes {
     }
 
     /// Warns where the active scope kept the same variables before this call as before the last
-    /// one: for a restart, the two are the same call.
-    fn warn_of_equal_calls(&mut self, name: &str) {
+    /// one, or before this work as before that of the same name: for a restart, the two are one.
+    fn warn_of_equal_calls(&mut self, work: &str, name: &str) {
         let path = self.checkpoints.path();
         let Some(outer) = self.stack.frames.last_mut() else { return };
         let Some(kept) = &outer.kept else { return };
@@ -408,15 +421,15 @@ impl Scopes {
         }
         *looks += 1;
         let Some(print) = embedded::print(path, kept) else { return };
-        let before = outer.called.replace((name.to_owned(), print));
+        let before = outer.called.insert(work.to_owned(), (name.to_owned(), print));
         if let Some((before, _)) = before.filter(|(_, before)| *before == print) {
             *looks = MOST_LOOKS;
-            let outer = &outer.name;
+            let (what, outer) = (if work.is_empty() { "a call of " } else { "the work " }, &outer.name);
             let _warnings = self.checkpoints.warnings().enter();
             warn(format!(
-                "scope `{outer}` kept the same variables before a call of `{before}` and one of `{name}`: a restart cannot \
+                "scope `{outer}` kept the same variables before {what}`{before}` and {what}`{name}`: a restart cannot \
                  tell them apart, and may go on with the wrong one; if the second is not the first one tried again, let \
-                 the variables count the calls, or make each inside `once`"
+                 the variables count the calls, or make each inside `once`, with a name of its own"
             ));
         }
     }
@@ -513,7 +526,10 @@ impl Scopes {
         let expected = expected.name.clone();
         match self.differences(variables)? {
             None => Ok(()),
-            Some(how) => Err(Error::OtherVariables { scope: self.active(), expected, how }),
+            Some(how) => {
+                self.has_refused = true;
+                Err(Error::OtherVariables { scope: self.active(), expected, how })
+            }
         }
     }
 
@@ -566,6 +582,7 @@ impl From<Checkpointer<Stack>> for Scopes {
             is_told: false,
             has_saved_for_stop: false,
             is_cut_short: false,
+            has_refused: false,
             looks: BTreeMap::new(),
             saves: 0,
         }
@@ -589,7 +606,8 @@ pub struct Scope<'a, T> {
 }
 
 impl<T: Checkpoint> Scope<'_, T> {
-    /// The saved variables, if a restart came back to this scope. It gives them once.
+    /// The saved variables, if a restart came back to this scope; `Some(())` in one that has none.
+    /// It gives them once.
     pub fn restored(&mut self) -> Option<T> {
         self.restored.take()
     }
@@ -634,23 +652,16 @@ impl<T: Checkpoint> Scope<'_, T> {
             self.scopes.frame()?.calls = Calls::NotKept;
             self.scopes.check_loaded(variables)?;
             let frame = self.scopes.frame()?;
-            frame.was_told |= !std::mem::take(&mut frame.told).is_empty();
+            frame.begin_again();
             frame.calls = Calls::Kept;
         }
-        if self.scopes.is_cut_short || is_coming_back {
-            return Ok(());
-        }
-        if !has_variables::<T>() {
-            if self.scopes.frame()?.kept.is_none() {
-                let mut bytes = Vec::new();
-                self.scopes.encode(variables, &mut bytes)?;
-                self.scopes.frame()?.kept = Some(bytes);
-            }
+        if self.scopes.is_cut_short || is_coming_back || !has_variables::<T>() {
             return Ok(());
         }
         let (saves, counted) = (self.scopes.saves, Arc::clone(&self.scopes.counted));
         let frame = self.scopes.frame()?;
-        let was_told = std::mem::take(&mut frame.was_told) | !std::mem::take(&mut frame.told).is_empty();
+        frame.begin_again();
+        let was_told = std::mem::take(&mut frame.was_told);
         // Set first: if the variables panic, nothing is kept.
         let has_called = std::mem::replace(&mut frame.calls, Calls::Failed) == Calls::Entered;
         // Results that a restart found, and that the program did not get yet, are of the turn with
@@ -686,12 +697,20 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// Those of [`Checkpointer::save`] and [`keep`](Scope::keep). [`Error::ScopeStopped`] if a
     /// function that was [told to stop](Scopes::should_stop) has returned: what was kept before its
     /// call is saved then, if the last save does not have more. Also if a function was told on the
-    /// way back to a scope inside of it: the last save stands then.
+    /// way back to a scope inside of it: the last save stands then. [`Error::InvalidSetting`] in a
+    /// scope without variables behind a call that it did not make inside of [`once`](Scope::once).
     pub fn save(&mut self, variables: &T) -> Result<Saved, Error> {
         self.leave_forgotten();
         if self.scopes.must_not_save() {
             self.scopes.has_saved_for_stop |= self.scopes.is_saved() && self.scopes.checkpoints.is_to_stop();
             return Err(self.scopes.stopped());
+        }
+        if self.is_behind_call() {
+            return Err(Error::InvalidSetting {
+                setting: format!("a save of scope {:?} behind a call", self.scopes.active()),
+                why: "the scope has no variables that count the call, and so a restart would do all of it again: make \
+                      the call inside `once`, and save behind that",
+            });
         }
         self.keep(variables)?;
         let saved = self.scopes.saved(|checkpoints, stack| checkpoints.save(stack))?;
@@ -706,11 +725,14 @@ impl<T: Checkpoint> Scope<'_, T> {
     ///
     /// After a restart the program comes back to the scope inside of which the checkpoint was
     /// saved. On the way there, this saves nothing: all that there is to save is in that
-    /// checkpoint, and a reason to stop counts as saved. If it is due there, other variables than
-    /// those that were loaded are an error.
+    /// checkpoint, and a reason to stop counts as saved. Other variables than those that were
+    /// loaded are an error there if the function gives them first, or behind a call, or if a save
+    /// is due.
     ///
     /// Once a function that was [told to stop](Scopes::should_stop) has returned, it saves at most
-    /// what was kept before the call of that function.
+    /// what was kept before the call of that function. A scope without variables saves nothing
+    /// behind a call that it did not make inside of [`once`](Scope::once), if the last save is of
+    /// that call: a restart goes on inside.
     ///
     /// # Errors
     /// Those of [`save`](Scope::save), but for [`Error::ScopeStopped`].
@@ -721,23 +743,34 @@ impl<T: Checkpoint> Scope<'_, T> {
     }
 
     fn decide(&mut self, variables: &T) -> Result<Decision, Error> {
-        let why = match self.scopes.checkpoints.turn()? {
-            Turn::Save(why) => why,
-            Turn::Pass(decision) => return Ok(decision),
-        };
+        let turn = self.scopes.checkpoints.turn()?;
         self.leave_forgotten();
+        let is_coming_back = !self.scopes.restored.is_empty();
+        let why = match turn {
+            Turn::Save(why) => why,
+            Turn::Pass(decision) => {
+                // The scopes inside belong to the variables that were loaded, due or not.
+                if is_coming_back && *self.scopes.calls() != Calls::Kept {
+                    self.keep(variables)?;
+                }
+                return Ok(decision);
+            }
+        };
         let is_for_stop = matches!(why, SaveReason::Stopping(_));
         if self.scopes.must_not_save() {
             self.scopes.has_saved_for_stop |= is_for_stop && self.scopes.is_saved();
             self.scopes.frame()?.calls = Calls::Kept;
             return Ok(Decision::NotDue);
         }
-        if !self.scopes.restored.is_empty() {
-            self.keep(variables)?;
+        if self.is_behind_call() && self.scopes.is_saved() {
             self.scopes.has_saved_for_stop |= is_for_stop;
             return Ok(Decision::NotDue);
         }
         self.keep(variables)?;
+        if is_coming_back {
+            self.scopes.has_saved_for_stop |= is_for_stop;
+            return Ok(Decision::NotDue);
+        }
         let save = |checkpoints: &mut Checkpointer<Stack>, stack: &Stack| {
             checkpoints.made_because(why, stack, Metadata::new())
         };
@@ -747,6 +780,12 @@ impl<T: Checkpoint> Scope<'_, T> {
         }
         self.scopes.has_saved_for_stop |= is_for_stop && decision.is_saved();
         Ok(decision)
+    }
+
+    /// True in a scope without variables that has called another one outside of work done once: a
+    /// restart does that again, and goes on inside of it if the last save is from there.
+    fn is_behind_call(&mut self) -> bool {
+        !has_variables::<T>() && *self.scopes.calls() == Calls::Entered
     }
 
     /// Leaves the scopes inside this one that were forgotten (`mem::forget`) instead of dropped:
@@ -759,7 +798,17 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// there at once, and the work is not done again. The name tells it from other work of this
     /// scope. The result is forgotten when the scope [keeps](Scope::keep) or saves variables, or is
     /// left: keep them before the work of each turn, and save them behind all of it. A scope
-    /// without variables (`()`) has the results until it is left.
+    /// without variables (`()`) has the results until it is left. A name may come again once other
+    /// variables are kept.
+    ///
+    /// Like [`keep`](Scope::keep), this saves nothing: call [`save_if_due`](Scope::save_if_due)
+    /// behind it, in a scope without variables, or save inside of the work.
+    ///
+    /// A restart does a call outside of such work again, and with it what comes behind: results
+    /// there are not remembered.
+    ///
+    /// If a restart comes back to work that was interrupted inside of a scope, and the work has its
+    /// result without that scope, that counts: it is done.
     ///
     /// Only the result is remembered. What the work changes beside it, as a variable around it or
     /// an [output](crate::Appended) that is not in the result, is lost in a restart. An error is
@@ -841,15 +890,24 @@ impl<T: Checkpoint> Scope<'_, T> {
         }
         let mut bytes = Vec::new();
         let outputs = self.scopes.encode(&result, &mut bytes)?;
+        // The program has not come back to the scopes inside of this work, and will not any more.
+        let is_of_this = |inside: &Frame| inside.work.as_deref() == Some(name);
+        if self.scopes.restored.first().is_some_and(is_of_this) && !self.scopes.has_refused {
+            self.scopes.restored.clear();
+        }
+        let is_coming_back = !self.scopes.restored.is_empty();
         let of_run = Arc::clone(self.scopes.checkpoints.outputs());
         let (saves, counted) = (self.scopes.saves, Arc::clone(&self.scopes.counted));
         let frame = self.scopes.frame()?;
-        frame.note(outputs, &of_run);
-        frame.done.insert(name.to_owned(), bytes);
+        let is_coming_back = is_coming_back || (has_variables::<T>() && frame.awaits_results());
         frame.told.insert(name.to_owned());
-        // A save inside of a direct call before it is ahead of the result.
-        if before == Calls::Kept {
+        // A restart does a direct call again, and with it all that comes behind. On the way back,
+        // the last save had forgotten the result.
+        if before != Calls::Entered && !is_coming_back {
+            frame.note(outputs, &of_run);
+            frame.done.insert(name.to_owned(), bytes);
             (frame.newest_at, frame.counted) = (saves, counted);
+            self.scopes.warn_of_equal_calls(name, name);
         }
         self.scopes.promise_kept();
         Ok(result)

@@ -772,9 +772,16 @@ pub enum Error {
     #[error(
         "{}",
         shown!(
-            "`{entered}` was called from {}, which has not kept its variables since its last call, or could not keep \
-            them: call `keep` before each such call, or make each call inside `once`, as a scope without variables must",
-            if outer.is_empty() { "the program itself".to_owned() } else { format!("scope `{outer}`") }
+            "`{entered}` was called from {}",
+            match &**outer {
+                "" => "outside of all scopes, and is not the first: make the calls in a scope without variables, each \
+                       inside `once`; to begin again after an error, call `restore` before".to_owned(),
+                outer => format!(
+                    "scope `{outer}`, which has not kept its variables since its last call, or could not keep them: \
+                     call `keep` before each such call, or make each call inside `once`, as a scope without variables \
+                     must"
+                ),
+            }
         )
     )]
     #[non_exhaustive]

@@ -490,6 +490,12 @@ impl OfRun {
     #[cfg(feature = "scopes")]
     pub(crate) fn promise(&self, counted: Vec<Counted>, unread: Option<u64>) -> Result<(), Error> {
         refuse_to_cut(counted.iter().map(|counted| (counted.path.clone(), counted.length)), unread)?;
+        // A run that made nothing durable may have written them, and the next save, of another
+        // part, syncs none that it has not open.
+        let is_there = |path: &Path| std::fs::metadata(path).is_ok_and(|found| found.is_file());
+        for Counted { path, .. } in counted.iter().filter(|counted| self.durable && is_there(&counted.path)) {
+            self.disk.sync_file(path).map_err(|source| Error::writing("sync", path, source))?;
+        }
         let newest = &mut lock(&self.promised).newest;
         counted.into_iter().for_each(|Counted { path, length, .. }| add(newest, path, length));
         Ok(())

@@ -47,14 +47,14 @@ pub(super) struct Frame {
     /// The work that it does once at this moment; empty outside of such work.
     #[serde(skip)]
     pub(super) doing: String,
-    /// The last scope that it called outside of such work, and the print of the variables that it
-    /// had kept.
+    /// The last scope that it called in each such work, and outside (under an empty name), and the
+    /// print of the variables that it had kept.
     #[serde(skip)]
-    pub(super) called: Option<(String, u64)>,
+    pub(super) called: BTreeMap<String, (String, u64)>,
     /// The work of which the program got the result since the variables were kept.
     #[serde(skip)]
     pub(super) told: BTreeSet<String>,
-    /// True if it got some before it kept the same variables again, on the way back.
+    /// True if it got some of `done` before it kept the same variables again.
     #[serde(skip)]
     pub(super) was_told: bool,
     #[serde(skip)]
@@ -84,6 +84,8 @@ pub(super) struct Frame {
 pub(super) enum Calls {
     /// It has to keep its variables first.
     NotKept,
+    /// It may: a restart gave it the variables. It has given none yet.
+    Restored,
     /// It may.
     #[default]
     Kept,
@@ -106,6 +108,23 @@ impl Frame {
         Frame { kept, done, work, lengths, ..Frame::new(name, call) }
     }
 
+    /// True if the program got a result of `done` since the variables were kept.
+    fn has_results(&self) -> bool {
+        self.told.iter().any(|name| self.done.contains_key(name))
+    }
+
+    /// True if a restart found results of which the program did not get one yet: it is still before
+    /// them.
+    pub(super) fn awaits_results(&self) -> bool {
+        !self.done.is_empty() && !self.was_told && !self.has_results()
+    }
+
+    /// Forgets which results the program got: the variables are kept.
+    pub(super) fn begin_again(&mut self) {
+        self.was_told |= self.has_results();
+        self.told.clear();
+    }
+
     pub(super) fn new(name: String, call: u64) -> Frame {
         Frame {
             name,
@@ -117,7 +136,7 @@ impl Frame {
             outputs: Vec::new(),
             loaded: None,
             doing: String::new(),
-            called: None,
+            called: BTreeMap::new(),
             told: BTreeSet::new(),
             was_told: false,
             calls: Calls::Kept,

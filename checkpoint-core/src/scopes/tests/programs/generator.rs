@@ -233,8 +233,8 @@ impl Generator<'_> {
         self.work(call, takes_log)
     }
 
-    fn works(&mut self, most: usize) -> Vec<Work> {
-        (0..self.random.below(most + 1)).map(|_| self.work(None, false)).collect()
+    fn works(&mut self, most: usize, takes_log: bool) -> Vec<Work> {
+        (0..self.random.below(most + 1)).map(|_| self.work(None, takes_log)).collect()
     }
 
     /// A patient function does a segment again, with its log as it was: it lets no other write to
@@ -257,7 +257,13 @@ impl Generator<'_> {
             });
         }
         let call = if self.one_in(2) { self.call(shares_log) } else { None };
-        Segment { keeps: !self.one_in(3), saves_first: self.saves(), items, call, rest: self.works(2) }
+        Segment {
+            keeps: !self.one_in(3),
+            saves_first: self.saves(),
+            items,
+            call,
+            rest: self.works(2, shares_log),
+        }
     }
 
     fn function(&mut self) -> Function {
@@ -268,8 +274,8 @@ impl Generator<'_> {
                 works: (0..1 + self.random.below(3))
                     .map(|_| self.any_work(has_log, has_log && !is_patient))
                     .collect(),
-                call: if self.one_in(3) { self.call(false) } else { None },
-                rest: self.works(1),
+                call: if self.one_in(3) { self.call(has_log && !is_patient) } else { None },
+                rest: self.works(2, has_log),
                 has_log,
             }
         } else {

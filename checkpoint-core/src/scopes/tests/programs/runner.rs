@@ -515,16 +515,18 @@ impl<'a> Run<'a> {
             }
         }
         if let Some(call) = call {
-            sum = self.call(&mut scope, place, call, sum, &mut None)?;
+            sum = self.call(&mut scope, place, call, sum, &mut log)?;
             self.has_called();
-            // A save behind it does not have what was saved inside, and counts on no result of it.
-            self.lost += ANY;
-            self.save(&mut scope, &(), &function.saves, function.is_stubborn)?;
         }
         for (number, work) in rest.iter().enumerate() {
+            let saves = match function.saves {
+                Saves::Always if call.is_some() => &Saves::IfDue,
+                ref saves => saves,
+            };
+            self.save(&mut scope, &(), saves, function.is_stubborn)?;
             let name = format!("rest {number}");
             sum = self.once(&mut scope, place, (0, &name), work, sum, &mut log)?;
-            self.save(&mut scope, &(), &function.saves, function.is_stubborn)?;
+            self.save(&mut scope, &(), saves, function.is_stubborn)?;
         }
         match function.fails {
             Some(_) => Err(End::Wrong(sum)),
