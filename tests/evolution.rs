@@ -671,6 +671,23 @@ fn another_type_of_the_same_form_is_refused_unless_it_is_named() {
             },
         ),
         (
+            "a list that becomes a struct",
+            {
+                foreign! { struct Old { x: u8 } }
+                types! { struct State { all: Vec<Old> } }
+                saved(&State { all: vec![Old { x: 1 }, Old { x: 2 }] })
+            },
+            {
+                foreign! { struct New { x: u8 } }
+                types! { struct Pair { first: New, second: New } struct State { all: Pair } }
+                unlike_json::<State>(
+                    Err(another_type("all.first", "Old", "New")),
+                    Some(State { all: Pair { first: New { x: 1 }, second: New { x: 2 } } }),
+                    UNNAMED,
+                )
+            },
+        ),
+        (
             "a map that becomes a struct",
             {
                 foreign! { struct Old { x: u8 } }

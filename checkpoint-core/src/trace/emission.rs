@@ -284,10 +284,9 @@ fn variant_names(container: &Container) -> Vec<String> {
     if accepts_all && !has_other {
         return names.iter().map(|name| (*name).to_owned()).collect();
     }
-    let is_one = |number: &usize| {
-        !variants[*number].rejected && !(has_other && marks[..*number].contains(&marks[*number]))
-    };
-    let count = (0..variants.len()).rfind(is_one).map_or(0, |last| last + 1);
+    let is_none =
+        |number: usize| variants[number].rejected || (has_other && marks[..number].contains(&marks[number]));
+    let count = (0..variants.len()).rfind(|number| !is_none(*number)).map_or(0, |last| last + 1);
     let name = |number: usize| {
         if variants[number].rejected {
             return hidden::unknown(number);

@@ -80,6 +80,9 @@ impl<'a> Comparison<'a> {
                 (Some(before), None, _, Form::Members(members)) => {
                     members.iter().map(|member| ("[]".to_owned(), before, *member)).collect()
                 }
+                (Some(before), None, _, Form::Fields(fields)) => {
+                    fields.iter().map(|field| (dotted(&field.name), before, &field.ty)).collect()
+                }
                 (None, Some(after), Form::Members(members), _) => {
                     members.iter().map(|member| ("[]".to_owned(), *member, after)).collect()
                 }

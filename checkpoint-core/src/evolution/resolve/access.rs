@@ -158,8 +158,8 @@ impl<'a> SeqAccess<'a> for &mut Uniform<'_, 'a> {
             return Ok(None);
         }
         let step = Step::Element(self.taken);
+        let (ty, other) = (self.ty, self.other.element(usize::try_from(self.taken).unwrap_or(usize::MAX)));
         self.taken += 1;
-        let (ty, other) = (self.ty, self.other.element());
         self.cursor.visit(step, ty, other, seed).map(Some)
     }
 
@@ -173,7 +173,7 @@ impl<'a> SeqAccess<'a> for &mut Numbered<'_, 'a> {
 
     fn next_element_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
         let Some(ty) = self.types.get(self.taken) else { return Ok(None) };
-        let (step, other) = (Step::Member(self.taken as u64), self.other.member(self.taken));
+        let (step, other) = (Step::Member(self.taken as u64), self.other.element(self.taken));
         self.taken += 1;
         self.cursor.visit(step, ty, other, seed).map(Some)
     }

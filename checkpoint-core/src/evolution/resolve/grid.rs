@@ -76,12 +76,14 @@ impl<'a> SeqAccess<'a> for &mut Members<'_, '_, 'a> {
             return Ok(None);
         }
         let step = Step::Element(self.taken);
+        let (leaf, other) =
+            (self.leaf, self.other.element(usize::try_from(self.taken).unwrap_or(usize::MAX)));
         self.taken += 1;
         let Some((length, inner)) = self.inner.split_first() else {
-            return self.cursor.visit(step, self.leaf, self.other.element(), seed).map(Some);
+            return self.cursor.visit(step, leaf, other, seed).map(Some);
         };
         self.cursor.enter(step);
-        let (leaf, other, length) = (self.leaf, self.other.element(), *length);
+        let length = *length;
         let value = self.cursor.guard(|cursor| {
             cursor.deeper(|cursor| {
                 seed.deserialize(Member(Members { cursor, leaf, other, inner, taken: 0, length }))

@@ -79,7 +79,9 @@ impl<'a> Other<'a> {
         let found = |(program, found): (&'a Program, Found<'a>)| {
             let inner = match found {
                 Found::Content(Content { fields: Fields::Newtype(inner), .. }) => inner,
-                Found::Content(_) | Found::Rows(..) => return None,
+                // The fields of a struct may have become those of a variant.
+                Found::Content(_) => return Some((program, found)),
+                Found::Rows(..) => return None,
                 Found::Type(ty @ Type::Named(place)) => match &program.extended().types.get(*place)?.body {
                     Body::Struct(Fields::Newtype(inner)) => inner,
                     _ => ty,
@@ -111,7 +113,8 @@ impl<'a> Other<'a> {
         self.bare().ty().is_some_and(|ty| !matches!(ty, Type::Option(_)))
     }
 
-    pub(super) fn element(self) -> Other<'a> {
+    /// An element of a sequence, or a member of a tuple: the one may have become the other.
+    pub(super) fn element(self, number: usize) -> Other<'a> {
         let rows = |element: &'a Type, depth: usize| match depth {
             1 => Found::Type(element),
             depth => Found::Rows(element, depth.saturating_sub(1)),
@@ -127,23 +130,23 @@ impl<'a> Other<'a> {
         }
         self.inside(|form| match form {
             Form::Type(Type::Seq(element) | Type::Array(element, _)) => Some(element),
-            _ => None,
-        })
-    }
-
-    pub(super) fn member(self, number: usize) -> Other<'a> {
-        self.inside(|form| match form {
             Form::Type(Type::Tuple(members))
             | Form::Content(Content { fields: Fields::Tuple(members), .. }) => members.get(number),
-            Form::Type(Type::Seq(element) | Type::Array(element, _)) => Some(element),
+            Form::Content(Content { fields: Fields::Named(fields), .. }) => Some(&fields.get(number)?.ty),
             _ => None,
         })
     }
 
     /// A field that has this name, or had it.
     pub(super) fn field(self, name: &str) -> Other<'a> {
-        let Some((program, _)) = self.0 else { return self };
-        self.inside(|form| match form {
+        let Some((program, found)) = self.0 else { return self };
+        // The fields of a variant may have become those of a struct in it.
+        let inside = match found {
+            Found::Content(Content { fields: Fields::Newtype(_), .. }) => self.inside_newtype(),
+            _ => self,
+        };
+        inside.inside(|form| match form {
+            Form::Type(Type::Map(_, value)) => Some(value),
             Form::Content(Content { fields: Fields::Named(fields), place, variant }) => {
                 let names = fields.iter().map(|field| field.name.as_str());
                 let number = of_name(program, (place, variant), names, name);
@@ -188,7 +191,14 @@ impl<'a> Other<'a> {
         {
             return Ok((name, content(&variants[number])));
         }
-        let known = |variant: &'a Variant| Some((hidden::common(name, &variant.name)?, variant));
+        let was = |variant: &Variant, name: &str| {
+            let former = program.former(place).map_or(&[][..], |former| former.aliases(None, &variant.name));
+            former.iter().any(|former| former == name)
+        };
+        let known = |variant: &'a Variant| {
+            let former = || hidden::names(name).find(|name| was(variant, name));
+            Some((hidden::common(name, &variant.name).or_else(former)?, variant))
+        };
         let mut all = variants.iter().filter_map(known);
         match (all.next(), all.next()) {
             (Some((name, variant)), None) => Ok((name, content(variant))),
@@ -207,19 +217,18 @@ impl<'a> Other<'a> {
     }
 }
 
-/// The number of the member that has this name, or else of the one that had it.
+/// The number of the first member that has this name, or had it: that is the one which serde takes.
 fn of_name<'a>(
     program: &Program,
     (place, variant): (usize, Option<&str>),
-    mut names: impl Iterator<Item = &'a str> + Clone,
+    mut names: impl Iterator<Item = &'a str>,
     name: &str,
 ) -> Option<usize> {
     let had = |known: &str| {
         let former = program.former(place).map_or(&[][..], |former| former.aliases(variant, known));
         former.iter().any(|former| former == name)
     };
-    let has = names.clone().position(|known| known == name);
-    has.or_else(|| names.position(had))
+    names.position(|known| known == name || had(known))
 }
 
 /// The first of the names that a variant may have.
