@@ -302,16 +302,20 @@ fn a_renamed_place_gives_no_value_to_another_variant() {
     let text = not_loaded_as::<_, State<Kept<Split>>>(State { phase: Old::Old(Before::CoolDown) });
     assert!(text.contains("one of CoolDown, Cooling"), "{text}");
     // What the program has no more is no obstacle.
-    let pair = (7_u8, State { phase: Before::CoolDown });
-    let rest = loaded_as::<_, (u8, Empty)>(pair).0;
-    assert_eq!(rest, (7, Empty { count: 0 }));
+    let pair = loaded_as::<_, Without>(With { count: 7, state: Before::CoolDown }).0;
+    assert_eq!(pair, Without { count: 7 });
 }
 
-/// It has none of the fields that were saved.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename = "State", default)]
-struct Empty {
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "With")]
+struct Without {
     count: u8,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct With {
+    count: u8,
+    state: phase::Before,
 }
 
 #[test]
@@ -324,4 +328,144 @@ fn an_alias_that_became_a_variant_takes_no_values_of_others() {
     for (before, after) in [(Before::CoolDown, Moved::CoolDown), (Before::Idle, Moved::Idle)] {
         assert_eq!(loaded_as::<_, State<Moved>>(State { phase: before }).0.phase, after);
     }
+}
+
+/// The names stand in another order than the numbers, so that the form of one is that of another.
+#[derive(Clone, Debug, PartialEq)]
+enum Colour {
+    Red,
+    Green,
+    Blue,
+}
+
+impl Serialize for Colour {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (number, name) = match self {
+            Colour::Red => (0, "Red"),
+            Colour::Green => (1, "Green"),
+            Colour::Blue => (2, "Blue"),
+        };
+        serializer.serialize_unit_variant("Colour", number, name)
+    }
+}
+
+impl<'de> Deserialize<'de> for Colour {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Colour, D::Error> {
+        struct Read;
+        impl<'de> serde::de::Visitor<'de> for Read {
+            type Value = Colour;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a colour")
+            }
+
+            fn visit_enum<A: serde::de::EnumAccess<'de>>(self, data: A) -> Result<Colour, A::Error> {
+                let (number, content) = data.variant::<u32>()?;
+                serde::de::VariantAccess::unit_variant(content)?;
+                match number {
+                    0 => Ok(Colour::Red),
+                    1 => Ok(Colour::Green),
+                    _ => Ok(Colour::Blue),
+                }
+            }
+        }
+        deserializer.deserialize_enum("Colour", &["Blue", "Green", "Red"], Read)
+    }
+}
+
+#[test]
+fn a_variant_with_another_number_than_its_own_is_read_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut checkpoints = checkpointed::Checkpointer::open(directory.path()).unwrap();
+    checkpoints.save(&Plain(Colour::Green)).unwrap();
+    let error = checkpoints.save(&Plain(Colour::Red)).unwrap_err();
+    assert!(matches!(error, checkpointed::Error::NotReadBack { .. }), "{error}");
+    assert_eq!(checkpoints.load().unwrap(), Some(Plain(Colour::Green)));
+}
+
+#[test]
+fn an_unchanged_enum_with_aliases_is_found_in_another_place() {
+    use phase::Before::{self, CoolDown, Idle};
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Pair<T> {
+        first: T,
+        second: T,
+    }
+    #[checkpointed]
+    #[derive(Debug, PartialEq)]
+    struct Named<T> {
+        list: T,
+    }
+    let list = || Named { list: vec![CoolDown, Idle] };
+    assert_eq!(loaded_as::<_, Named<(Before, Before)>>(list()).0.list, (CoolDown, Idle));
+    let pair = loaded_as::<_, Named<Pair<Before>>>(list()).0.list;
+    assert_eq!(pair, Pair { first: CoolDown, second: Idle });
+    let array = || Named { list: [CoolDown, Idle] };
+    let pair = loaded_as::<_, Named<(Before, Option<Before>)>>(array()).0.list;
+    assert_eq!(pair, (CoolDown, Some(Idle)));
+    let tuple = || Named { list: (CoolDown, Idle) };
+    let pair = loaded_as::<_, Named<Pair<Before>>>(tuple()).0.list;
+    assert_eq!(pair, Pair { first: CoolDown, second: Idle });
+}
+
+/// The program has names of its own now, and the former ones as aliases.
+#[test]
+fn a_hidden_name_is_looked_for_among_former_names() {
+    use phase::{Before, State};
+
+    #[checkpointed(name = "Phase")]
+    #[derive(Debug, PartialEq)]
+    enum One {
+        #[serde(alias = "CoolDown")]
+        Chill,
+        Idle,
+    }
+
+    #[checkpointed(name = "Phase")]
+    #[derive(Debug, PartialEq)]
+    enum Both {
+        Cooling,
+        #[serde(alias = "CoolDown")]
+        Chill,
+        Idle,
+    }
+
+    #[checkpointed(name = "Phase")]
+    #[derive(Debug, PartialEq)]
+    enum Two {
+        #[serde(alias = "CoolDown")]
+        Chill,
+        #[serde(alias = "Cooling")]
+        Cold,
+        Idle,
+    }
+    let before = || State { phase: Before::CoolDown };
+    assert_eq!(loaded_as::<_, State<One>>(before()).0.phase, One::Chill);
+    for text in [not_loaded_as::<_, State<Both>>(before()), not_loaded_as::<_, State<Two>>(before())] {
+        assert!(text.contains("one of CoolDown, Cooling"), "{text}");
+    }
+}
+
+/// serde takes the first field that has a name, or had it.
+#[test]
+#[allow(unreachable_patterns, reason = "it is the case that rustc warns of")]
+fn a_name_that_two_fields_have_is_that_of_the_first() {
+    #[derive(Debug, Serialize, Deserialize)]
+    #[serde(rename = "Pair")]
+    struct Old {
+        a: u64,
+        b: u64,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename = "Pair")]
+    struct New {
+        #[serde(alias = "a")]
+        c: f64,
+        #[serde(alias = "b")]
+        a: u64,
+    }
+    let directory = saved(&Plain(Old { a: 3, b: 4 })).unwrap();
+    let loaded = CheckpointReader::<Plain<New>>::open(directory.path()).unwrap().load();
+    assert!(loaded.is_err() || loaded.unwrap().unwrap().0 == New { c: 3.0, a: 4 });
 }

@@ -159,6 +159,12 @@ fn looks(known: &Forms) -> bool {
     known.len() < NOVEL_FORMS
 }
 
+/// Notes that a variant of this form is written with another number than its own, because of its
+/// name: a type may give names to numbers that it does not read so.
+pub(super) fn is_renumbered(form: usize) {
+    Place::ROOT.under(b"variant").with(form as u64).holds(NUMBER);
+}
+
 /// Does `encode`, and returns the forms in the state that it encodes.
 pub(super) fn noting<R>(encode: impl FnOnce() -> R) -> (R, Noted) {
     let scope = Restore::set(&NOTED, Noted::default());
@@ -172,6 +178,7 @@ const KEYS: u8 = u8::MAX - 1;
 const MEMBERS: u8 = u8::MAX - 2;
 const LENGTH: u8 = u8::MAX - 3;
 const NAME: u8 = u8::MAX - 4;
+const NUMBER: u8 = u8::MAX - 5;
 
 /// Longer lengths that types have: those of digests, keys and signatures.
 const LONGER: [usize; 2] = [48, 64];

@@ -7,7 +7,7 @@ use crate::codec::leaf::Leaf;
 use crate::codec::observed::Style;
 use crate::codec::parts::Parts;
 use crate::codec::writer::{WAY_OUT, Writer};
-use crate::codec::{Failure, Result, leaves};
+use crate::codec::{Failure, Result, leaves, novel};
 
 impl Writer<'_> {
     /// The failure of a value that would not be read as it is written.
@@ -208,9 +208,12 @@ impl Writer<'_> {
             Form::Enum { first, count } => {
                 let of_name = |index: &u32| self.forms.is_named(first + index, name);
                 match (0..count).find(of_name) {
-                    Some(index) => {
-                        leaves::append(self.bytes, index.to_le_bytes())?;
-                        Ok(self.entry(first + index))
+                    Some(number) => {
+                        if number != index {
+                            novel::is_renumbered((first + number) as usize);
+                        }
+                        leaves::append(self.bytes, number.to_le_bytes())?;
+                        Ok(self.entry(first + number))
                     }
                     None if (0..count).any(|index| self.forms.is_unclear(first + index, name)) => {
                         Err(Failure::new(format!(
