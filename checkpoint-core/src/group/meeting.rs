@@ -512,7 +512,13 @@ fn lock_directory(path: &Path, wait: &mut Wait) -> io::Result<Option<File>> {
         match file.try_lock() {
             Ok(()) => return Ok(Some(file)),
             Err(TryLockError::WouldBlock) => {
-                let busy = || format!("rank 0 of another job meets in {}, and did not end", path.display());
+                let busy = || {
+                    format!(
+                        "rank 0 of another job meets in {}, and did not end; if its machine is gone, remove that \
+                         directory",
+                        path.display()
+                    )
+                };
                 wait.pause(busy).map_err(|error| io::Error::new(io::ErrorKind::ResourceBusy, error))?;
             }
             Err(TryLockError::Error(_)) => return Ok(None),

@@ -305,19 +305,25 @@ impl DirectoryLock {
         } else {
             return Ok(false);
         }
-        let opened = open(&self.path.join(name::LOCK), &mut options).and_then(LockFile::new);
-        let mut file = match opened {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Ok(self.is_refused_start());
+        let path = self.path.join(name::LOCK);
+        let opened = match open(&path, &mut options) {
+            // Another program just made it, or its server was away.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                open(&path, &mut OpenOptions::new())
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(self.is_lost(current)),
+            opened => opened,
+        };
+        let mut file = match opened.and_then(LockFile::new) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Ok(self.is_refused_start() || self.is_lost(current));
+            }
             opened => opened?,
         };
         if is_same_file(&current.metadata, &file.metadata) {
             // It was not gone: its server was away.
             drop(file);
             return match current.right {
-                Right::Held => Ok(current.taken_by(&self.holder)?.is_none()),
+                Right::Held => Ok(current.taken_by(&self.holder)?.is_none() || self.is_lost(current)),
                 _ => self.taken_again(current),
             };
         }
@@ -358,11 +364,12 @@ impl DirectoryLock {
         }
         // The former one is closed before: that could end the new lock.
         *current = LockFile { is_ours: current.is_ours, right: Right::ToBeTaken, ..found };
-        current.right = match self.lock_again(&current.file)? {
-            true => Right::Held,
-            false => Right::Lost,
-        };
-        Ok(current.right == Right::Held && current.taken_by(&self.holder)?.is_none())
+        let is_locked = self.lock_again(&current.file)?;
+        if !is_locked || current.taken_by(&self.holder)?.is_some() {
+            return Ok(self.is_lost(current));
+        }
+        current.right = Right::Held;
+        Ok(true)
     }
 
     /// True where the lock file may not be opened, and no program can have it: there is none, or it
