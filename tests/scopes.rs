@@ -252,7 +252,8 @@ fn a_save_that_is_due_on_the_way_back_waits_for_the_inner_scope() {
     let mut scopes = always();
     let mut outer = scopes.enter::<u32>("outer").unwrap();
     assert_eq!(outer.save_if_due(&2).unwrap(), Decision::NotDue);
-    let error = outer.save_if_due(&3).unwrap_err();
+    assert_eq!(outer.save_if_due(&3).unwrap(), Decision::NotDue);
+    let error = outer.keep(&3).unwrap_err();
     assert!(matches!(&error, Error::OtherVariables { expected, .. } if expected == "inner"), "{error}");
     drop(outer);
     drop(scopes);

@@ -103,13 +103,20 @@ pub struct Scopes {
     /// True if a function that was told to stop has returned. No new variables are saved then:
     /// those around it would count its work as done.
     is_cut_short: bool,
-    /// True if the library refused what the program did on the way back.
+    /// True if the library refused something on the way back.
     has_refused: bool,
     /// The number of looks for calls with the same variables, by the name of the scope.
     looks: BTreeMap<String, u32>,
+    /// True once it was told that a save is due and nothing is saved on the way back.
+    is_warned_of_way: bool,
     /// The number of saves so far. A scope that a restart comes back to counts as one: the last
     /// save has it.
     saves: u64,
+    /// The number of the last one that succeeded, or that is not known to have failed.
+    last_saved: u64,
+    /// The generation that the last one saves in the background, and the number of the one before
+    /// that succeeded.
+    started: Option<(u64, u64)>,
 }
 
 /// The facts about a type of variables.
@@ -209,9 +216,7 @@ impl Scopes {
         let is_restored = expected.is_some();
         // Decoded before the frame is taken: if this fails, a restart has still to come back to it.
         let kept = expected.and_then(|expected| expected.kept.clone());
-        let restored = kept.map(|kept| self.decode(name, &kept)).transpose();
-        self.has_refused |= restored.is_err();
-        let restored = restored?;
+        let restored = kept.map(|kept| self.decode(name, &kept)).transpose()?;
         let frame = if is_restored {
             // To know them again, on the way back and while there are results of their turn.
             let has_results = self.restored.first().is_some_and(|expected| !expected.done.is_empty());
@@ -219,7 +224,7 @@ impl Scopes {
             let asked = restored.as_ref().filter(|_| is_asked);
             let loaded = asked.map(|variables| self.known_again(variables)).transpose()?;
             // The last save has all of it.
-            self.saves += 1;
+            self.count_save();
             // What was asked before is no reason to stop at once: this scope may save. If it fails
             // before that, again and again, it is one.
             if self.restored.len() == 1 && self.turn != self.came_back {
@@ -353,6 +358,12 @@ impl Scopes {
     }
 
     fn decode<T: Checkpoint>(&mut self, name: &str, bytes: &[u8]) -> Result<T, Error> {
+        let decoded = self.decoded(name, bytes);
+        self.has_refused |= decoded.is_err();
+        decoded
+    }
+
+    fn decoded<T: Checkpoint>(&mut self, name: &str, bytes: &[u8]) -> Result<T, Error> {
         let _warnings = self.checkpoints.warnings().enter();
         let path = self.checkpoints.path().to_owned();
         let decoded = embedded::decode::<T>(&path, name, &self.known::<T>()?.program, bytes)?;
@@ -487,7 +498,23 @@ impl Scopes {
     /// True if the last save has all that the active scopes had kept before the stop, or more.
     fn is_saved(&self) -> bool {
         let before = self.stack.frames.iter().rev().find(|frame| !frame.is_late);
-        !self.restored.is_empty() || self.saves > before.map_or(0, |frame| frame.newest_at)
+        !self.restored.is_empty() || self.last_saved > before.map_or(0, |frame| frame.newest_at)
+    }
+
+    /// Counts a save.
+    fn count_save(&mut self) {
+        self.saves += 1;
+        self.last_saved = self.saves;
+    }
+
+    /// Finds out if the last save in the background has failed, or waits for its end.
+    fn settle(&mut self, waits: bool) {
+        let Some((generation, before)) = self.started else { return };
+        let Some(has_saved) = self.checkpoints.has_saved(generation, waits) else { return };
+        self.started = None;
+        if !has_saved {
+            self.last_saved = before;
+        }
     }
 
     /// True if a save would take the place of a better one, for the stop or inside of a function
@@ -515,7 +542,9 @@ impl Scopes {
         let of_run = Arc::clone(self.checkpoints.outputs());
         let program = Arc::clone(&self.known::<T>()?.program);
         let mut bytes = Vec::new();
-        outputs::saving_part(&of_run, || embedded::encode(variables, &program, &mut bytes)).0?;
+        let encoded = outputs::saving_part(&of_run, || embedded::encode(variables, &program, &mut bytes)).0;
+        self.has_refused |= encoded.is_err();
+        encoded?;
         Ok(bytes)
     }
 
@@ -584,7 +613,10 @@ impl From<Checkpointer<Stack>> for Scopes {
             is_cut_short: false,
             has_refused: false,
             looks: BTreeMap::new(),
+            is_warned_of_way: false,
             saves: 0,
+            last_saved: 0,
+            started: None,
         }
     }
 }
@@ -701,6 +733,7 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// scope without variables behind a call that it did not make inside of [`once`](Scope::once).
     pub fn save(&mut self, variables: &T) -> Result<Saved, Error> {
         self.leave_forgotten();
+        self.scopes.settle(true);
         if self.scopes.must_not_save() {
             self.scopes.has_saved_for_stop |= self.scopes.is_saved() && self.scopes.checkpoints.is_to_stop();
             return Err(self.scopes.stopped());
@@ -714,7 +747,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         }
         self.keep(variables)?;
         let saved = self.scopes.saved(|checkpoints, stack| checkpoints.save(stack))?;
-        self.scopes.saves += 1;
+        self.scopes.count_save();
         self.scopes.turn += 1;
         self.scopes.has_saved_for_stop |= self.scopes.checkpoints.is_to_stop();
         // What was saved was kept before the function that was stopped, and not these variables.
@@ -726,8 +759,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// After a restart the program comes back to the scope inside of which the checkpoint was
     /// saved. On the way there, this saves nothing: all that there is to save is in that
     /// checkpoint, and a reason to stop counts as saved. Other variables than those that were
-    /// loaded are an error there if the function gives them first, or behind a call, or if a save
-    /// is due.
+    /// loaded are an error there if the function gives them first, or behind a call. Later ones are
+    /// not looked at, but for a warning if a save is due.
     ///
     /// Once a function that was [told to stop](Scopes::should_stop) has returned, it saves at most
     /// what was kept before the call of that function. A scope without variables saves nothing
@@ -743,23 +776,36 @@ impl<T: Checkpoint> Scope<'_, T> {
     }
 
     fn decide(&mut self, variables: &T) -> Result<Decision, Error> {
-        let turn = self.scopes.checkpoints.turn()?;
+        let turn = self.scopes.checkpoints.turn();
+        self.scopes.has_refused |= turn.is_err();
+        let turn = turn?;
         self.leave_forgotten();
         let is_coming_back = !self.scopes.restored.is_empty();
+        // The scopes inside belong to the variables that were loaded, due or not.
+        let is_first = is_coming_back && *self.scopes.calls() != Calls::Kept;
         let why = match turn {
             Turn::Save(why) => why,
             Turn::Pass(decision) => {
-                // The scopes inside belong to the variables that were loaded, due or not.
-                if is_coming_back && *self.scopes.calls() != Calls::Kept {
+                if is_first {
                     self.keep(variables)?;
                 }
                 return Ok(decision);
             }
         };
         let is_for_stop = matches!(why, SaveReason::Stopping(_));
+        self.scopes.settle(is_for_stop);
         if self.scopes.must_not_save() {
             self.scopes.has_saved_for_stop |= is_for_stop && self.scopes.is_saved();
             self.scopes.frame()?.calls = Calls::Kept;
+            return Ok(Decision::NotDue);
+        }
+        if is_coming_back {
+            if is_first {
+                self.keep(variables)?;
+            } else if !is_for_stop {
+                self.warn_of_way(variables);
+            }
+            self.scopes.has_saved_for_stop |= is_for_stop;
             return Ok(Decision::NotDue);
         }
         if self.is_behind_call() && self.scopes.is_saved() {
@@ -767,19 +813,37 @@ impl<T: Checkpoint> Scope<'_, T> {
             return Ok(Decision::NotDue);
         }
         self.keep(variables)?;
-        if is_coming_back {
-            self.scopes.has_saved_for_stop |= is_for_stop;
-            return Ok(Decision::NotDue);
-        }
         let save = |checkpoints: &mut Checkpointer<Stack>, stack: &Stack| {
             checkpoints.made_because(why, stack, Metadata::new())
         };
+        let before = self.scopes.last_saved;
         let decision = self.scopes.saved(save)?;
         if !matches!(decision, Decision::Failed { .. }) {
-            self.scopes.saves += 1;
+            self.scopes.count_save();
+        }
+        if let Decision::Started { started, .. } = &decision {
+            self.scopes.started = Some((started.generation, before));
         }
         self.scopes.has_saved_for_stop |= is_for_stop && decision.is_saved();
         Ok(decision)
+    }
+
+    /// Warns, once, where a save is due on the way back, and the function has new variables: a
+    /// program that does not come back saves nothing.
+    fn warn_of_way(&mut self, variables: &T) {
+        let Some(expected) = self.scopes.restored.first().map(|expected| expected.name.clone()) else {
+            return;
+        };
+        if self.scopes.is_warned_of_way || !matches!(self.scopes.differences(variables), Ok(Some(_))) {
+            return;
+        }
+        self.scopes.is_warned_of_way = true;
+        let _warnings = self.scopes.checkpoints.warnings().enter();
+        warn(format!(
+            "a save of scope `{}` is due, and nothing is saved until the program has come back to scope `{expected}`, where \
+             the checkpoint was saved",
+            self.scopes.active()
+        ));
     }
 
     /// True in a scope without variables that has called another one outside of work done once: a
@@ -808,7 +872,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// there are not remembered.
     ///
     /// If a restart comes back to work that was interrupted inside of a scope, and the work has its
-    /// result without that scope, that counts: it is done.
+    /// result without that scope, that counts: it is done. If it has an output, save before you
+    /// write to it: the newest checkpoint counts what the scope had written.
     ///
     /// Only the result is remembered. What the work changes beside it, as a variable around it or
     /// an [output](crate::Appended) that is not in the result, is lost in a restart. An error is

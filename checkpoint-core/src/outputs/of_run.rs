@@ -492,13 +492,27 @@ impl OfRun {
         refuse_to_cut(counted.iter().map(|counted| (counted.path.clone(), counted.length)), unread)?;
         // A run that made nothing durable may have written them, and the next save, of another
         // part, syncs none that it has not open.
-        let is_there = |path: &Path| std::fs::metadata(path).is_ok_and(|found| found.is_file());
-        for Counted { path, .. } in counted.iter().filter(|counted| self.durable && is_there(&counted.path)) {
-            self.disk.sync_file(path).map_err(|source| Error::writing("sync", path, source))?;
+        for Counted { path, .. } in counted.iter().filter(|_| self.durable) {
+            self.sync_at(path)?;
         }
         let newest = &mut lock(&self.promised).newest;
         counted.into_iter().for_each(|Counted { path, length, .. }| add(newest, path, length));
         Ok(())
+    }
+
+    /// Makes a file durable, and its name, if it is there.
+    #[cfg(feature = "scopes")]
+    fn sync_at(&self, path: &Path) -> Result<(), Error> {
+        match std::fs::metadata(path) {
+            Ok(found) if !found.is_file() => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            _ => {}
+        }
+        let synced = self.disk.sync_file(path).and_then(|()| match path.parent() {
+            Some(directory) => self.disk.sync_directory(directory),
+            None => Ok(()),
+        });
+        synced.map_err(|source| Error::writing("sync", path, source))
     }
 
     /// Notes what the parts that were encoded for the next save count on, in the place of earlier

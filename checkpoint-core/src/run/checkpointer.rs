@@ -515,6 +515,17 @@ impl<T: Checkpoint> Checkpointer<T> {
         self.inner.made_because(reason, &mut encoder(state), metadata)
     }
 
+    /// True if the save of this generation in the background succeeded. `None` while it runs, if
+    /// this does not wait for it.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn has_saved(&mut self, generation: u64, waits: bool) -> Option<bool> {
+        let saver = &mut self.inner.saver;
+        if !waits && saver.is_busy() {
+            return None;
+        }
+        Some(saver.settled_writer().is_some_and(|writer| writer.saved() >= Some(generation)))
+    }
+
     /// The age of the generation that a load took: there may be newer ones, damaged or aside.
     #[cfg(feature = "scopes")]
     pub(crate) fn age_of(&mut self, generation: u64) -> Age {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::outcome::Signal;
+use crate::run::failures::OnFailedSave;
 use crate::schedule::Schedule;
 use crate::store::faults::{EIO, Fault, FaultyDisk};
 use crate::{Appended, reports::OutputFault};

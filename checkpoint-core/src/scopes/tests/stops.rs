@@ -731,7 +731,7 @@ fn a_failed_save_that_is_passed_over_is_none_for_a_stop() {
     let path = directory.path().join("run.ckpt");
     let disk = FaultyDisk::default();
     let builder = Scopes::builder(&path).schedule(Schedule::every_steps(1));
-    let builder = builder.on_failed_save(crate::run::failures::OnFailedSave::go_on());
+    let builder = builder.on_failed_save(OnFailedSave::go_on());
     let mut scopes = builder.disk(Arc::new(disk.clone())).open().unwrap();
     let mut main = scopes.enter::<u64>("main").unwrap();
     main.keep(&1).unwrap();

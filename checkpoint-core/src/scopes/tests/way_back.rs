@@ -304,8 +304,13 @@ fn a_program_that_left_its_way_back_is_told_when_it_saves() {
     // It does not evaluate any more.
     main.keep(&100).unwrap();
     assert_eq!(main.save_if_due(&100).unwrap(), Decision::NotDue);
-    let errors =
-        [main.save_if_due(&101).unwrap_err(), main.keep(&101).unwrap_err(), main.save(&101).unwrap_err()];
+    let heard = crate::base::heard::warnings(|| {
+        for _ in 0..2 {
+            assert_eq!(main.save_if_due(&101).unwrap(), Decision::NotDue);
+        }
+    });
+    assert!(heard.len() == 1 && heard[0].contains("come back to scope `evaluation`"), "{heard:?}");
+    let errors = [main.keep(&101).unwrap_err(), main.save(&101).unwrap_err()];
     for error in errors {
         assert!(matches!(error, Error::OtherVariables { .. }), "{error}");
         assert!(error.to_string().contains("100") && error.to_string().contains("101"), "{error}");
@@ -693,4 +698,111 @@ fn a_second_call_outside_of_all_scopes_is_told_what_to_do() {
     assert!(error.to_string().contains("call `restore` before"), "{error}");
     scopes.restore().unwrap();
     assert_eq!(scopes.enter::<u64>("main").unwrap().restored(), Some(1));
+}
+
+/// The function counts work done once, and whether a save is due behind it depends on the time.
+#[test]
+fn later_variables_on_the_way_back_may_be_newer() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let run = |steps: u64, stops: bool| {
+        let mut scopes = Scopes::builder(&path).schedule(Schedule::every_steps(steps)).open().unwrap();
+        scopes.restore().unwrap();
+        let mut main = scopes.enter::<(u64, u64)>("main").unwrap();
+        let (phase, x) = main.restored().unwrap_or((0, 1));
+        assert_eq!(phase, 0);
+        main.keep(&(phase, x)).unwrap();
+        let x = main.once("a", |_| Ok::<u64, Error>(x + 1)).unwrap();
+        if stops {
+            main.checkpoints.stop(StopReason::Signal(Signal::TERM));
+        }
+        assert_eq!(main.save_if_due(&(1, x)).unwrap(), Decision::NotDue);
+        let result = main.once("b", |scopes| {
+            let mut leaf = scopes.enter::<u64>("leaf")?;
+            let count = leaf.restored().unwrap_or(0);
+            leaf.save(&(count + 1))?;
+            if count < 2 { Err(Error::ScopeActive { name: "killed".to_owned() }) } else { Ok(x + count) }
+        });
+        let is_stopped = main.should_stop().is_some();
+        (result.ok(), is_stopped)
+    };
+    assert_eq!(run(100, false), (None, false));
+    assert_eq!(run(1, true), (None, true));
+    assert_eq!(run(1, false), (Some(4), false));
+}
+
+/// The device does not give the file of an output at once, and the work has an error as its result.
+#[test]
+fn a_result_that_cannot_be_loaded_ends_no_scope() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
+    let job = |scopes: &mut Scopes| -> Result<u64, Error> {
+        let mut job = scopes.enter::<()>("job")?;
+        let log = job.once("open", |_| {
+            let mut log = Appended::at(&csv);
+            writeln!(log, "header").unwrap();
+            Ok::<_, Error>(log)
+        })?;
+        let counted = job.once("count", |scopes| {
+            let mut scope = scopes.enter::<u64>("count")?;
+            let count = scope.restored().unwrap_or(0) + 1;
+            scope.save(&count)?;
+            if count < 2 { Err(Error::ScopeActive { name: "killed".to_owned() }) } else { Ok(count) }
+        });
+        drop(log);
+        counted
+    };
+    let mut scopes = open(&path);
+    let mut main = scopes.enter::<()>("main").unwrap();
+    main.once("first", job).unwrap_err();
+    drop(main);
+    drop(scopes);
+    let away = directory.path().join("away.csv");
+    fs::rename(&csv, &away).unwrap();
+    let mut scopes = open(&path);
+    let mut main = scopes.enter::<()>("main").unwrap();
+    let failed = main.once("first", |scopes| Ok::<_, Error>(job(scopes).map_err(|error| error.to_string())));
+    assert!(failed.unwrap().unwrap_err().contains("log.csv"));
+    main.save(&()).unwrap();
+    drop(main);
+    drop(scopes);
+    fs::rename(&away, &csv).unwrap();
+    let mut scopes = open(&path);
+    let mut main = scopes.enter::<()>("main").unwrap();
+    assert_eq!(main.once("first", job).unwrap(), 2);
+}
+
+/// The last save of the call was begun in the background, and has failed since.
+#[test]
+fn a_save_in_the_background_that_failed_counts_for_nothing() {
+    for stops in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run.ckpt");
+        let disk = FaultyDisk::default();
+        let builder = Scopes::builder(&path).disk(Arc::new(disk.clone())).background(true);
+        let builder = builder.schedule(Schedule::every_steps(1)).on_failed_save(OnFailedSave::go_on());
+        let mut scopes = builder.open().unwrap();
+        scopes.restore().unwrap();
+        let mut main = scopes.enter::<()>("main").unwrap();
+        main.once("a", |_| Ok::<u64, Error>(7)).unwrap();
+        let mut call = main.enter::<u64>("call").unwrap();
+        disk.plan(Some((2, Fault::Error(EIO))));
+        assert!(matches!(call.save_if_due(&1).unwrap(), Decision::Started { .. }));
+        drop(call);
+        if stops {
+            main.checkpoints.stop(StopReason::Signal(Signal::TERM));
+            while main.should_stop().is_none() {
+                main.save_if_due(&()).unwrap();
+            }
+        } else {
+            let _ = main.checkpoints.wait();
+            while !matches!(main.save_if_due(&()).unwrap(), Decision::Started { .. }) {}
+        }
+        main.checkpoints.wait().unwrap();
+        drop(main);
+        drop(scopes);
+        let mut scopes = open(&path);
+        let mut main = scopes.enter::<()>("main").unwrap();
+        assert_eq!(main.once("a", |_| Ok::<u64, Error>(8)).unwrap(), 7, "{stops}");
+    }
 }
