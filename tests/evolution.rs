@@ -671,6 +671,54 @@ fn another_type_of_the_same_form_is_refused_unless_it_is_named() {
             },
         ),
         (
+            "a tuple struct with a further member",
+            {
+                foreign! { struct Old { x: u8 } }
+                types! { struct Pair(Old, u8); struct State { pair: Pair } }
+                saved(&State { pair: Pair(Old { x: 1 }, 2) })
+            },
+            {
+                foreign! { struct New { x: u8 } }
+                types! { struct Pair(New, u8, #[serde(default)] u8); struct State { pair: Pair } }
+                unlike_json::<State>(
+                    Err(another_type("pair[]", "Old", "New")),
+                    Some(State { pair: Pair(New { x: 1 }, 2, 0) }),
+                    UNNAMED,
+                )
+            },
+        ),
+        (
+            "long rows that become lists",
+            {
+                types! { struct Old(u8); struct State { rows: Vec<[Old; 40]> } }
+                saved(&State { rows: vec![[(); 40].map(|()| Old(1))] })
+            },
+            {
+                types! { struct New(u8); struct State { rows: Vec<Vec<New>> } }
+                unlike_json::<State>(
+                    Err(another_type("rows[][]", "Old", "New")),
+                    Some(State { rows: vec![(0..40).map(|_| New(1)).collect()] }),
+                    UNNAMED,
+                )
+            },
+        ),
+        (
+            "an array that becomes a longer struct",
+            {
+                types! { struct Metres(u8); struct State { place: [Metres; 2] } }
+                saved(&State { place: [Metres(1), Metres(2)] })
+            },
+            {
+                types! {
+                    #[derive(Default)] struct Feet(u8);
+                    struct Metres(u8);
+                    struct Place { x: Metres, y: Metres, #[serde(default)] z: Feet }
+                    struct State { place: Place }
+                }
+                loads!(State { place: Place { x: Metres(1), y: Metres(2), z: Feet(0) } })
+            },
+        ),
+        (
             "a list that becomes a struct",
             {
                 foreign! { struct Old { x: u8 } }

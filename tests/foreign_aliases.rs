@@ -406,6 +406,78 @@ fn an_unchanged_enum_with_aliases_is_found_in_another_place() {
     let tuple = || Named { list: (CoolDown, Idle) };
     let pair = loaded_as::<_, Named<Pair<Before>>>(tuple()).0.list;
     assert_eq!(pair, Pair { first: CoolDown, second: Idle });
+    let entries = [("first".to_owned(), CoolDown), ("second".to_owned(), Idle)];
+    let map = Named { list: BTreeMap::from(entries) };
+    let pair = loaded_as::<_, Named<Pair<Before>>>(map).0.list;
+    assert_eq!(pair, Pair { first: CoolDown, second: Idle });
+
+    #[checkpointed(name = "Choice")]
+    #[derive(Debug, PartialEq)]
+    enum Apart<T> {
+        Both(T, T),
+    }
+
+    #[checkpointed(name = "Choice")]
+    #[derive(Debug, PartialEq)]
+    enum Together<T> {
+        Both((T, T)),
+    }
+    let apart = Named { list: Apart::Both(CoolDown, Idle) };
+    let both = loaded_as::<_, Named<Together<Before>>>(apart).0.list;
+    assert_eq!(both, Together::Both((CoolDown, Idle)));
+}
+
+/// Neither field tells its name: none complains of a second one.
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Silent {
+    a: u32,
+    b: f32,
+}
+
+impl<'de> Deserialize<'de> for Silent {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Silent, D::Error> {
+        struct Read;
+        impl<'de> serde::de::Visitor<'de> for Read {
+            type Value = Silent;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a and b")
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Silent, A::Error> {
+                let (a, b) = (seq.next_element()?, seq.next_element()?);
+                let both = a.zip(b).map(|(a, b)| Silent { a, b });
+                both.ok_or_else(|| serde::de::Error::missing_field("b"))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Silent, A::Error> {
+                let (mut read, mut fields) = (Silent::default(), 0);
+                while let Some(key) = map.next_key::<String>()? {
+                    fields += 1;
+                    match &*key {
+                        "a" => read.a = map.next_value()?,
+                        "b" | "c" => read.b = map.next_value()?,
+                        _ => drop(map.next_value::<serde::de::IgnoredAny>()?),
+                    }
+                }
+                if fields < 2 { Err(serde::de::Error::missing_field("b")) } else { Ok(read) }
+            }
+        }
+        deserializer.deserialize_struct("Silent", &["a", "b", "c"], Read)
+    }
+}
+
+#[test]
+fn a_field_that_may_be_any_is_taken_for_none() {
+    #[derive(Debug, Serialize, Deserialize)]
+    #[serde(rename = "Silent")]
+    struct Before {
+        a: u32,
+        b: u32,
+    }
+    let directory = saved(&Plain(Before { a: 3, b: 7 })).unwrap();
+    let loaded = CheckpointReader::<Plain<Silent>>::open(directory.path()).unwrap().load();
+    assert!(loaded.is_err() || loaded.unwrap().unwrap().0 == Silent { a: 3, b: 7.0 });
 }
 
 /// The program has names of its own now, and the former ones as aliases.

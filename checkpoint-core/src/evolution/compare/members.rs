@@ -6,7 +6,50 @@ use super::form::{Form, Owner};
 use super::{Comparison, DifferenceKind, dotted, step_into};
 use crate::base::limits::DIFFERENCES;
 use crate::base::text::listed;
-use crate::schema::{Field, Fields, Type, Variant, hidden};
+use crate::schema::{Field, Fields, Schema, Type, Variant, hidden};
+
+/// The most types inside of another one that are compared with one type.
+const MOST_INSIDE: usize = 10_000;
+
+/// The number of dimensions of an array; 0 for all else.
+fn depth_of(form: &Form<'_>) -> usize {
+    match form {
+        Form::Grid(grid) => grid.depth(),
+        _ => 0,
+    }
+}
+
+/// The types that are so many levels inside of a form, with their paths. `None` if there are too
+/// many.
+fn elements<'a>(schema: &'a Schema, form: &Form<'a>, depth: usize) -> Option<Vec<(String, &'a Type)>> {
+    let parts = |form: &Form<'a>| -> Vec<(String, &'a Type, usize)> {
+        let step = || "[]".to_owned();
+        match form {
+            Form::Seq(element) | Form::Repeated(element, _) => vec![(step(), *element, 1)],
+            Form::Grid(grid) => vec![("[]".repeat(grid.depth()), &*grid.element, grid.depth())],
+            Form::Members(members) => members.iter().map(|member| (step(), *member, 1)).collect(),
+            Form::Fields(fields) => fields.iter().map(|field| (dotted(&field.name), &field.ty, 1)).collect(),
+            _ => Vec::new(),
+        }
+    };
+    let (mut found, mut looked) = (Vec::new(), 0);
+    let mut open = vec![(String::new(), parts(form), depth)];
+    while let Some((path, parts_here, left)) = open.pop() {
+        for (step, ty, levels) in parts_here {
+            looked += 1;
+            if looked > MOST_INSIDE {
+                return None;
+            }
+            let path = format!("{path}{step}");
+            match left.checked_sub(levels) {
+                Some(0) => found.push((path, ty)),
+                Some(left) => open.push((path, parts(&Form::of(schema, ty).form), left)),
+                None => {}
+            }
+        }
+    }
+    Some(found)
+}
 
 /// The program's names for the fields, or the variants, of the checkpoint.
 struct Matched<'a> {
@@ -61,6 +104,10 @@ impl<'a> Comparison<'a> {
             _ => None,
         };
         let pairs: Vec<(String, &'a Type, &'a Type)> = match (checkpoint, program) {
+            // A default of the program stands for the members that the checkpoint has not.
+            (Form::Members(before), Form::Members(after)) => {
+                before.iter().zip(after).map(|(before, after)| ("[]".to_owned(), *before, *after)).collect()
+            }
             (Form::Members(members), Form::Fields(fields)) => members
                 .iter()
                 .zip(*fields)
@@ -68,6 +115,18 @@ impl<'a> Comparison<'a> {
                 .collect(),
             (Form::Grid(before), Form::Grid(after)) if before.depth() == after.depth() => {
                 vec![("[]".repeat(after.depth()), &*before.element, &*after.element)]
+            }
+            (Form::Grid(before), after) if before.depth() > depth_of(after).max(1) => {
+                let Some(inside) = elements(self.program, after, before.depth()) else {
+                    return self.too_large(self.describe(false, &before.element));
+                };
+                inside.into_iter().map(|(path, after)| (path, &*before.element, after)).collect()
+            }
+            (before, Form::Grid(after)) if after.depth() > 1 => {
+                let Some(inside) = elements(self.checkpoint, before, after.depth()) else {
+                    return self.too_large(self.describe(false, &after.element));
+                };
+                inside.into_iter().map(|(path, before)| (path, before, &*after.element)).collect()
             }
             (Form::Map(_, value), Form::Fields(fields)) => {
                 fields.iter().map(|field| (dotted(&field.name), *value, &field.ty)).collect()
@@ -80,8 +139,13 @@ impl<'a> Comparison<'a> {
                 (Some(before), None, _, Form::Members(members)) => {
                     members.iter().map(|member| ("[]".to_owned(), before, *member)).collect()
                 }
-                (Some(before), None, _, Form::Fields(fields)) => {
-                    fields.iter().map(|field| (dotted(&field.name), before, &field.ty)).collect()
+                (Some(element), None, before, Form::Fields(fields)) => {
+                    let reached = match before {
+                        Form::Repeated(_, length) => usize::try_from(*length).unwrap_or(usize::MAX),
+                        _ => usize::MAX,
+                    };
+                    let fields = fields.iter().take(reached);
+                    fields.map(|field| (dotted(&field.name), element, &field.ty)).collect()
                 }
                 (None, Some(after), Form::Members(members), _) => {
                     members.iter().map(|member| ("[]".to_owned(), *member, after)).collect()

@@ -93,6 +93,15 @@ impl<'a> Other<'a> {
         Other(self.0.and_then(found))
     }
 
+    /// The type inside of a variant that has one: the fields of a variant may have become those of
+    /// a type in it.
+    fn inside_variant(self) -> Other<'a> {
+        match self.0 {
+            Some((_, Found::Content(Content { fields: Fields::Newtype(_), .. }))) => self.inside_newtype(),
+            _ => self,
+        }
+    }
+
     pub(super) fn inside_option(self) -> Other<'a> {
         self.inside(|form| match form {
             Form::Type(Type::Option(inner)) => Some(inner),
@@ -128,7 +137,7 @@ impl<'a> Other<'a> {
             }
             _ => {}
         }
-        self.inside(|form| match form {
+        self.inside_variant().inside(|form| match form {
             Form::Type(Type::Seq(element) | Type::Array(element, _)) => Some(element),
             Form::Type(Type::Tuple(members))
             | Form::Content(Content { fields: Fields::Tuple(members), .. }) => members.get(number),
@@ -139,18 +148,19 @@ impl<'a> Other<'a> {
 
     /// A field that has this name, or had it.
     pub(super) fn field(self, name: &str) -> Other<'a> {
-        let Some((program, found)) = self.0 else { return self };
-        // The fields of a variant may have become those of a struct in it.
-        let inside = match found {
-            Found::Content(Content { fields: Fields::Newtype(_), .. }) => self.inside_newtype(),
-            _ => self,
-        };
-        inside.inside(|form| match form {
+        let Some((program, _)) = self.0 else { return self };
+        self.inside_variant().inside(|form| match form {
             Form::Type(Type::Map(_, value)) => Some(value),
             Form::Content(Content { fields: Fields::Named(fields), place, variant }) => {
                 let names = fields.iter().map(|field| field.name.as_str());
                 let number = of_name(program, (place, variant), names, name);
-                let hidden = || fields.iter().position(|field| hidden::common(name, &field.name).is_some());
+                let hidden = || {
+                    let mut alike = fields
+                        .iter()
+                        .enumerate()
+                        .filter_map(|(number, field)| hidden::common(name, &field.name).map(|_| number));
+                    alike.next().filter(|_| alike.next().is_none())
+                };
                 Some(&fields.get(number.or_else(hidden)?)?.ty)
             }
             _ => None,
@@ -167,6 +177,11 @@ impl<'a> Other<'a> {
     pub(super) fn entry(self) -> Other<'a> {
         self.inside(|form| match form {
             Form::Type(Type::Map(_, value)) => Some(value),
+            // The key tells which one it is, unless all are of one type.
+            Form::Content(Content { fields: Fields::Named(fields), .. }) => {
+                let ty = &fields.first()?.ty;
+                fields.iter().all(|field| field.ty == *ty).then_some(ty)
+            }
             _ => None,
         })
     }
