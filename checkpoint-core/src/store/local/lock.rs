@@ -315,7 +315,7 @@ impl DirectoryLock {
         };
         let mut file = match opened.and_then(LockFile::new) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Ok(self.is_refused_start() || self.is_lost(current));
+                return self.stands_unopened(current);
             }
             opened => opened?,
         };
@@ -374,13 +374,16 @@ impl DirectoryLock {
 
     /// True where the lock file may not be opened, and no program can have it: there is none, or it
     /// is of a start of another user, which found the directory locked and left no text.
-    fn is_refused_start(&self) -> bool {
-        let found = fs::symlink_metadata(self.path.join(name::LOCK));
-        self.is_locked
-            && match found {
-                Ok(found) => found.is_file() && found.len() == 0,
-                Err(error) => error.kind() == io::ErrorKind::NotFound,
-            }
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    fn stands_unopened(&self, file: &mut LockFile) -> io::Result<bool> {
+        match fs::symlink_metadata(self.path.join(name::LOCK)) {
+            Ok(found) if self.is_locked && found.is_file() && found.len() == 0 => Ok(true),
+            Ok(_) => Ok(self.is_lost(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(self.is_locked),
+            Err(error) => Err(error),
+        }
     }
 
     /// Locks a lock file that was made anew. False where another program has it, and where that
