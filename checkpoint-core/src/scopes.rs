@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub use self::frame::Stack;
 use self::frame::{Calls, Frame};
 use crate::base::warnings::warn;
-use crate::container::{Container, Metadata};
+use crate::container::Metadata;
 use crate::error::Error;
 use crate::evolution::Program;
 use crate::outcome::{Decision, LoadReport, SaveReason, Saved, StopReason};
@@ -193,7 +193,7 @@ impl Scopes {
     /// [`Error::OtherScope`] if a restart has to come back to another scope at this place. The
     /// errors of loading the variables, if their type is not `T`.
     pub fn enter<T: Checkpoint>(&mut self, name: &str) -> Result<Scope<'_, T>, Error> {
-        if !matches!(self.calls(), Calls::Restored | Calls::Kept) {
+        if !matches!(self.calls(), Calls::Restored | Calls::Kept | Calls::Again) {
             return Err(Error::ScopeNotKept { outer: self.active(), entered: name.to_owned() });
         }
         self.known::<T>()?;
@@ -248,7 +248,11 @@ impl Scopes {
             let (newest_at, counted) = (self.saves, Arc::clone(&self.counted));
             Frame { work: Some(work), kept, calls, newest_at, counted, is_late, ..frame }
         };
-        *self.calls() = Calls::Entered;
+        if let Some(outer) = self.stack.frames.last_mut() {
+            outer.enters();
+        } else {
+            self.calls = Calls::Entered;
+        }
         self.stack.frames.push(frame);
         Ok(Scope { depth: self.stack.frames.len(), scopes: self, restored, variables: PhantomData })
     }
@@ -407,6 +411,7 @@ impl Scopes {
         of_run.set_parts(parts);
         let stack = whole.as_ref().unwrap_or(&self.stack);
         let saved = of_run.sync_rest().and_then(|()| save(&mut self.checkpoints, stack));
+        self.has_refused |= saved.is_err();
         // They know the run, and it would know them for ever.
         of_run.set_parts(Vec::new());
         saved
@@ -570,9 +575,7 @@ impl Scopes {
         let bytes = self.known_again(variables)?;
         let path = self.checkpoints.path();
         let (loaded, now) = (embedded::open(path, &loaded)?, embedded::open(path, &bytes)?);
-        let sums = |container: &Container| container.sums().collect::<Option<Vec<_>>>();
-        let has_same_state = matches!((loaded.state(), now.state()), (Ok(loaded), Ok(now)) if loaded == now);
-        if has_same_state && sums(&loaded).is_some_and(|loaded| sums(&now) == Some(loaded)) {
+        if embedded::are_same(&loaded, &now) {
             return Ok(None);
         }
         // A map that was made anew has another order.
@@ -666,7 +669,9 @@ impl<T: Checkpoint> Scope<'_, T> {
     ///
     /// Two calls with the same variables are one and the same to a restart, as if the first were
     /// tried again. So let the variables tell the calls of a turn apart, by a number or a phase, or
-    /// make each call inside of [`once`](Scope::once). A warning tells of such calls.
+    /// make each call inside of [`once`](Scope::once). A warning tells of such calls. Behind a
+    /// call, the same variables do not say that it has ended: what comes there is done again with
+    /// it.
     ///
     /// A scope without variables (`()`) keeps nothing: it could not tell its calls apart.
     ///
@@ -695,7 +700,8 @@ impl<T: Checkpoint> Scope<'_, T> {
         frame.begin_again();
         let was_told = std::mem::take(&mut frame.was_told);
         // Set first: if the variables panic, nothing is kept.
-        let has_called = std::mem::replace(&mut frame.calls, Calls::Failed) == Calls::Entered;
+        let before = std::mem::replace(&mut frame.calls, Calls::Failed);
+        let has_called = matches!(before, Calls::Entered | Calls::Again);
         // Results that a restart found, and that the program did not get yet, are of the turn with
         // these variables.
         if !frame.done.is_empty() && (was_told || has_called || self.scopes.differences(variables)?.is_some())
@@ -703,8 +709,17 @@ impl<T: Checkpoint> Scope<'_, T> {
             self.scopes.frame()?.done.clear();
         }
         let frame = self.scopes.frame()?;
-        let mut bytes = frame.kept.take().unwrap_or_default();
+        let former = frame.kept.take();
+        let (former, mut bytes) =
+            if has_called { (former, Vec::new()) } else { (None, former.unwrap_or_default()) };
         let outputs = self.scopes.encode(variables, &mut bytes)?;
+        let path = self.scopes.checkpoints.path();
+        let is_again = match former {
+            Some(former) => {
+                embedded::are_same(&embedded::open(path, &former)?, &embedded::open(path, &bytes)?)
+            }
+            None => false,
+        };
         let of_run = Arc::clone(self.scopes.checkpoints.outputs());
         let frame = self.scopes.frame()?;
         if frame.done.is_empty() {
@@ -712,9 +727,14 @@ impl<T: Checkpoint> Scope<'_, T> {
             frame.outputs.clear();
         }
         frame.note(outputs, &of_run);
-        frame.calls = Calls::Kept;
+        if is_again {
+            // They do not tell that the call has ended, so a restart makes it again.
+            frame.calls = Calls::Again;
+        } else {
+            frame.calls = Calls::Kept;
+            (frame.newest_at, frame.counted) = (saves, counted);
+        }
         frame.kept = Some(bytes);
-        (frame.newest_at, frame.counted) = (saves, counted);
         self.scopes.promise_kept();
         Ok(())
     }
@@ -738,7 +758,7 @@ impl<T: Checkpoint> Scope<'_, T> {
             self.scopes.has_saved_for_stop |= self.scopes.is_saved() && self.scopes.checkpoints.is_to_stop();
             return Err(self.scopes.stopped());
         }
-        if self.is_behind_call() {
+        if !has_variables::<T>() && self.is_behind_call() {
             return Err(Error::InvalidSetting {
                 setting: format!("a save of scope {:?} behind a call", self.scopes.active()),
                 why: "the scope has no variables that count the call, and so a restart would do all of it again: make \
@@ -763,9 +783,9 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// not looked at, but for a warning if a save is due.
     ///
     /// Once a function that was [told to stop](Scopes::should_stop) has returned, it saves at most
-    /// what was kept before the call of that function. A scope without variables saves nothing
-    /// behind a call that it did not make inside of [`once`](Scope::once), if the last save is of
-    /// that call: a restart goes on inside.
+    /// what was kept before the call of that function. Behind a call outside of
+    /// [`once`](Scope::once), it saves no variables that do not count the call (the same, or none)
+    /// if the last save is of that call: a restart goes on inside.
     ///
     /// # Errors
     /// Those of [`save`](Scope::save), but for [`Error::ScopeStopped`].
@@ -808,11 +828,11 @@ impl<T: Checkpoint> Scope<'_, T> {
             self.scopes.has_saved_for_stop |= is_for_stop;
             return Ok(Decision::NotDue);
         }
+        self.keep(variables)?;
         if self.is_behind_call() && self.scopes.is_saved() {
             self.scopes.has_saved_for_stop |= is_for_stop;
             return Ok(Decision::NotDue);
         }
-        self.keep(variables)?;
         let save = |checkpoints: &mut Checkpointer<Stack>, stack: &Stack| {
             checkpoints.made_because(why, stack, Metadata::new())
         };
@@ -846,10 +866,13 @@ impl<T: Checkpoint> Scope<'_, T> {
         ));
     }
 
-    /// True in a scope without variables that has called another one outside of work done once: a
-    /// restart does that again, and goes on inside of it if the last save is from there.
+    /// True if the scope has called another one outside of work done once, and its variables do not
+    /// tell so: a restart does that again, and goes on inside of it if the last save is from there.
     fn is_behind_call(&mut self) -> bool {
-        !has_variables::<T>() && *self.scopes.calls() == Calls::Entered
+        match self.scopes.calls() {
+            Calls::Again => true,
+            calls => !has_variables::<T>() && *calls == Calls::Entered,
+        }
     }
 
     /// Leaves the scopes inside this one that were forgotten (`mem::forget`) instead of dropped:
@@ -868,8 +891,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// Like [`keep`](Scope::keep), this saves nothing: call [`save_if_due`](Scope::save_if_due)
     /// behind it, in a scope without variables, or save inside of the work.
     ///
-    /// A restart does a call outside of such work again, and with it what comes behind: results
-    /// there are not remembered.
+    /// A restart does a call outside of such work again, and with it what comes behind, until other
+    /// variables are kept: results there are not remembered, and such work must not enter a scope.
     ///
     /// If a restart comes back to work that was interrupted inside of a scope, and the work has its
     /// result without that scope, that counts: it is done. If it has an output, save before you
@@ -924,6 +947,13 @@ impl<T: Checkpoint> Scope<'_, T> {
             }
             .into());
         }
+        // A restart makes a direct call again, and with it all that comes behind: no result of that
+        // is remembered. This work enters no scope either, which the call would meet there.
+        let before = frame.calls;
+        let is_behind_call = match before {
+            Calls::Again => !frame.known.contains(name),
+            before => before == Calls::Entered,
+        };
         if frame.told.contains(name) {
             // Behind a stop, `keep` keeps nothing, and so this may be a new turn.
             if !is_behind_stop {
@@ -934,17 +964,20 @@ impl<T: Checkpoint> Scope<'_, T> {
                 }
                 .into());
             }
-        } else if let Some(done) = frame.done.get(name).filter(|_| !(is_behind_stop && frame.was_told)) {
+        } else if let Some(done) = frame.done.get(name).filter(|_| !(is_behind_stop && frame.was_told))
+            && !is_behind_call
+        {
             let done = done.clone();
             let result = self.scopes.decode(name, &done)?;
             self.scopes.frame()?.told.insert(name.to_owned());
             return Ok(result);
         }
         self.scopes.known::<R>()?;
-        // Behind a direct call, the work enters no scope: a restart does that call again, and would
-        // meet a scope of this work there.
-        let before = *self.scopes.calls();
-        self.scopes.frame()?.doing = name.to_owned();
+        let frame = self.scopes.frame()?;
+        frame.doing = name.to_owned();
+        if before == Calls::Again {
+            frame.calls = if is_behind_call { Calls::Entered } else { Calls::Kept };
+        }
         let result = catch_unwind(AssertUnwindSafe(|| work(self.scopes)));
         self.scopes.leave(self.depth);
         self.scopes.frame()?.doing.clear();
@@ -966,9 +999,8 @@ impl<T: Checkpoint> Scope<'_, T> {
         let frame = self.scopes.frame()?;
         let is_coming_back = is_coming_back || (has_variables::<T>() && frame.awaits_results());
         frame.told.insert(name.to_owned());
-        // A restart does a direct call again, and with it all that comes behind. On the way back,
-        // the last save had forgotten the result.
-        if before != Calls::Entered && !is_coming_back {
+        // On the way back, the last save had forgotten the result.
+        if !is_behind_call && !is_coming_back {
             frame.note(outputs, &of_run);
             frame.done.insert(name.to_owned(), bytes);
             (frame.newest_at, frame.counted) = (saves, counted);

@@ -777,9 +777,9 @@ pub enum Error {
                 "" => "outside of all scopes, and is not the first: make the calls in a scope without variables, each \
                        inside `once`; to begin again after an error, call `restore` before".to_owned(),
                 outer => format!(
-                    "scope `{outer}`, which has not kept its variables since its last call, or could not keep them: \
-                     call `keep` before each such call, or make each call inside `once`, as a scope without variables \
-                     must"
+                    "scope `{outer}`, which has not kept its variables since its last call, or could not keep them, or \
+                     kept the same: call `keep` before each such call, with variables that count the one before, or \
+                     make each call inside `once`, as a scope without variables must"
                 ),
             }
         )

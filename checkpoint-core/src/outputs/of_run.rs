@@ -512,7 +512,11 @@ impl OfRun {
             Some(directory) => self.disk.sync_directory(directory),
             None => Ok(()),
         });
-        synced.map_err(|source| Error::writing("sync", path, source))
+        match synced {
+            // The output may be in a directory that this user cannot read, as a save allows.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced.map_err(|source| Error::writing("sync", path, source)),
+        }
     }
 
     /// Notes what the parts that were encoded for the next save count on, in the place of earlier

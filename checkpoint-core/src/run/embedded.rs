@@ -38,6 +38,15 @@ pub(crate) fn print(path: &Path, bytes: &[u8]) -> Option<u64> {
     Some(hasher.finish())
 }
 
+/// True if two encoded values are the same, with their maps in one order. They may have been
+/// encoded at different times.
+#[cfg(feature = "scopes")]
+pub(crate) fn are_same(one: &Container, other: &Container) -> bool {
+    let sums = |container: &Container| container.sums().collect::<Option<Vec<_>>>();
+    matches!((one.state(), other.state()), (Ok(one), Ok(other)) if one == other)
+        && sums(one).is_some_and(|one| sums(other) == Some(one))
+}
+
 /// The container of a value without the data of its longer arrays: what else is in it, and where.
 /// `path` is for messages.
 #[cfg(feature = "group")]

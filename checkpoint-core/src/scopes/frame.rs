@@ -54,6 +54,9 @@ pub(super) struct Frame {
     /// The work of which the program got the result since the variables were kept.
     #[serde(skip)]
     pub(super) told: BTreeSet<String>,
+    /// The work that it asked for with its present variables before it called another scope.
+    #[serde(skip)]
+    pub(super) known: BTreeSet<String>,
     /// True if it got some of `done` before it kept the same variables again.
     #[serde(skip)]
     pub(super) was_told: bool,
@@ -91,6 +94,8 @@ pub(super) enum Calls {
     Kept,
     /// It did, and has to keep its variables again before the next call.
     Entered,
+    /// It did, and kept the same variables again: it may make the call again.
+    Again,
     /// Its variables could not be kept, and the ones before are outdated: nothing is saved until it
     /// keeps new ones.
     Failed,
@@ -106,6 +111,17 @@ impl Frame {
     pub(super) fn left_on_the_way(self) -> Frame {
         let Frame { name, call, kept, done, work, lengths, .. } = self;
         Frame { kept, done, work, lengths, ..Frame::new(name, call) }
+    }
+
+    /// Notes that it calls a scope, outside of work done once or inside.
+    pub(super) fn enters(&mut self) {
+        if self.doing.is_empty() {
+            if self.calls != Calls::Again {
+                self.known.clear();
+            }
+            self.known.extend(self.told.iter().cloned());
+        }
+        self.calls = Calls::Entered;
     }
 
     /// True if the program got a result of `done` since the variables were kept.
@@ -138,6 +154,7 @@ impl Frame {
             doing: String::new(),
             called: BTreeMap::new(),
             told: BTreeSet::new(),
+            known: BTreeSet::new(),
             was_told: false,
             calls: Calls::Kept,
             asked: 0,

@@ -136,7 +136,7 @@ fn a_forgotten_scope_takes_no_variables_of_others() {
     outer.keep(&2).unwrap();
     std::mem::forget(outer.enter::<u64>("inner").unwrap());
     outer.once("a", |_| Ok::<u64, Error>(1)).unwrap();
-    outer.keep(&2).unwrap();
+    outer.keep(&4).unwrap();
     let forgets = |scopes: &mut Scopes| {
         std::mem::forget(scopes.enter::<u64>("inner")?);
         Ok::<u64, Error>(2)
@@ -805,4 +805,106 @@ fn a_save_in_the_background_that_failed_counts_for_nothing() {
         let mut main = scopes.enter::<()>("main").unwrap();
         assert_eq!(main.once("a", |_| Ok::<u64, Error>(8)).unwrap(), 7, "{stops}");
     }
+}
+
+/// The variables do not tell that the call has ended: a restart makes it again.
+#[test]
+fn what_follows_a_call_and_the_same_variables_is_done_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let run = |drawn: u64, saves: bool, stops: bool| {
+        let builder = Scopes::builder(&path).schedule(Schedule::every_steps(1));
+        let mut scopes = builder.open().unwrap();
+        scopes.restore().unwrap();
+        let mut main = scopes.enter::<u64>("main").unwrap();
+        let i = main.restored().unwrap_or(0);
+        main.keep(&i).unwrap();
+        let drawn = {
+            let mut draw = main.enter::<u64>("draw").unwrap();
+            let drawn = draw.restored().unwrap_or(drawn);
+            draw.save(&drawn).unwrap();
+            drawn
+        };
+        if saves {
+            assert_eq!(main.save_if_due(&i).unwrap(), Decision::NotDue);
+        } else {
+            main.keep(&i).unwrap();
+        }
+        let score = main.once("score", |_| Ok::<u64, Error>(10 * drawn)).unwrap();
+        let entered = main.once("inside", |scopes| scopes.enter::<u64>("inside").map(|_| 1_u64));
+        assert!(matches!(entered, Err(Error::ScopeNotKept { .. })));
+        if stops {
+            let told = main.once("told", |scopes| {
+                scopes.checkpoints.stop(StopReason::Signal(Signal::TERM));
+                while scopes.should_stop().is_none() {}
+                Ok::<u64, Error>(0)
+            });
+            told.unwrap();
+            main.save_if_due(&(i + 1)).unwrap();
+        }
+        (drawn, score)
+    };
+    for (number, saves) in [true, false, true, false].into_iter().enumerate() {
+        assert_eq!(run(1 + number as u64, saves, number % 2 == 0), (1, 10));
+    }
+}
+
+/// Work before the call is done once, also if the call is tried again.
+#[test]
+fn work_before_a_call_that_is_tried_again_may_have_a_scope() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    for number in 0..2 {
+        let mut scopes = open(&path);
+        let mut main = scopes.enter::<u64>("main").unwrap();
+        for _ in 0..3 {
+            main.keep(&7).unwrap();
+            let first = main.once("first", |scopes| {
+                let mut scope = scopes.enter::<u64>("first")?;
+                let count = scope.restored().unwrap_or(0) + 1;
+                scope.save(&count)?;
+                Ok::<u64, Error>(count)
+            });
+            assert_eq!(first.unwrap(), 1);
+            drop(main.enter::<u64>("call").unwrap());
+        }
+        main.keep(&7).unwrap();
+        main.once("first", |_| Ok::<u64, Error>(1)).unwrap();
+        main.enter::<u64>("call").unwrap().save(&number).unwrap();
+    }
+}
+
+/// The checkpoint had all of it, and the work has the failure as its result.
+#[test]
+fn a_failed_save_on_the_way_back_ends_no_scope() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let disk = FaultyDisk::default();
+    let fold = |scopes: &mut Scopes| -> Result<u64, Error> {
+        let mut fold = scopes.enter::<u64>("fold")?;
+        let count = fold.restored().unwrap_or(5);
+        fold.save(&count)?;
+        let mut train = fold.enter::<u64>("train")?;
+        let seen = train.restored().unwrap_or(0);
+        train.save(&(seen + 1))?;
+        if seen == 0 { Err(Error::ScopeActive { name: "killed".to_owned() }) } else { Ok(count + seen) }
+    };
+    let mut scopes = open(&path);
+    let mut main = scopes.enter::<()>("main").unwrap();
+    main.once("first", fold).unwrap_err();
+    drop(main);
+    drop(scopes);
+    let mut scopes = Scopes::builder(&path).disk(Arc::new(disk.clone())).open().unwrap();
+    scopes.restore().unwrap();
+    let mut main = scopes.enter::<()>("main").unwrap();
+    disk.plan(Some((2, Fault::Error(EIO))));
+    let failed = main.once("first", |scopes| Ok::<_, Error>(fold(scopes).map_err(|error| error.to_string())));
+    failed.unwrap().unwrap_err();
+    disk.plan(None);
+    main.save(&()).unwrap();
+    drop(main);
+    drop(scopes);
+    let mut scopes = open(&path);
+    let mut main = scopes.enter::<()>("main").unwrap();
+    assert_eq!(main.once("first", fold).unwrap(), 6);
 }

@@ -69,6 +69,8 @@ pub(super) enum Item {
     Work(Work),
     /// Keeps the same variables again, or saves them.
     Again(Saves),
+    /// Saves variables that count the items up to this one.
+    Counts(Saves),
 }
 
 #[derive(Debug)]
@@ -244,11 +246,15 @@ impl Generator<'_> {
         let mut items = Vec::new();
         let mut may_forget = true;
         for _ in 0..self.random.below(4) {
-            items.push(match self.random.below(5) {
+            items.push(match self.random.below(6) {
                 0 | 1 => Item::Units { count: 1 + self.random.below(2) as u64, asks: self.one_in(3) },
                 // Forgets the results of work: that with a scope cannot be done again, and the
                 // variables do not count what it wrote.
                 2 if may_forget => Item::Again(self.saves()),
+                3 => {
+                    may_forget = false;
+                    Item::Counts(if self.one_in(3) { Saves::Always } else { Saves::IfDue })
+                }
                 _ => {
                     let work = self.any_work(shares_log, shares_log);
                     may_forget &= work.call.is_none() && !work.takes_log;

@@ -20,8 +20,9 @@ pub(super) const ANY: u64 = 1 << 32;
 /// A function that calls itself does so this often.
 const DEEPEST: usize = 2;
 
-/// The turn, the segment, the sum, a log, the sum of each turn, and another value of the log.
-type Variables = (u64, u64, u64, Option<Appended>, HashMap<u64, u64>, Option<Appended>);
+/// The turn, the segment, the sum, a log, the sum of each turn, another value of the log, and the
+/// number of items of the segment that are done.
+type Variables = (u64, u64, u64, Option<Appended>, HashMap<u64, u64>, Option<Appended>, usize);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Event {
@@ -104,6 +105,8 @@ pub(super) struct Run<'a> {
     /// The active scopes.
     levels: Vec<Level>,
     is_told: bool,
+    /// True if the next variables to save count all units.
+    counts_all: bool,
     pub(super) has_faults: bool,
 }
 
@@ -115,13 +118,14 @@ struct State {
     log: Option<Appended>,
     sums: HashMap<u64, u64>,
     twin: Option<Appended>,
+    items: usize,
 }
 
 impl State {
     /// With a map that is made anew each time: it may have another order.
     fn variables(&self) -> Variables {
         let sums = self.sums.iter().map(|(turn, sum)| (*turn, *sum)).collect();
-        (self.turn, self.segment, self.sum, self.log.clone(), sums, self.twin.clone())
+        (self.turn, self.segment, self.sum, self.log.clone(), sums, self.twin.clone(), self.items)
     }
 
     fn write(&mut self) -> Result<(), End> {
@@ -157,6 +161,7 @@ impl<'a> Run<'a> {
             doubtful: 0,
             levels: Vec::new(),
             is_told: false,
+            counts_all: false,
             has_faults: false,
         }
     }
@@ -231,7 +236,9 @@ impl<'a> Run<'a> {
             Saves::Always => scope.save(variables).map(|_| None),
         };
         let is_kept = !matches!(saved, Ok(Some(Decision::NotDue))) && *how != Saves::Never;
-        if is_kept && has_variables::<T>() {
+        if std::mem::take(&mut self.counts_all) && is_kept {
+            self.kept();
+        } else if is_kept && has_variables::<T>() {
             self.forgotten();
         }
         let counts = is_back && !self.is_told;
@@ -325,11 +332,11 @@ impl<'a> Run<'a> {
         // The log of the caller, if it has an older one, is dropped before the function writes.
         let lent_or_own = lent.take().or_else(|| has_log.then(|| Appended::at(path)));
         let first = self.counted(&scope, start);
-        let (turn, segment, sum, log, sums, twin) = scope.restored().unwrap_or_else(|| {
+        let (turn, segment, sum, log, sums, twin, items) = scope.restored().unwrap_or_else(|| {
             let sums = (1000..1008).map(|key| (key, start)).collect();
-            (0, 0, first, lent_or_own, sums, None)
+            (0, 0, first, lent_or_own, sums, None, 0)
         });
-        let mut state = State { turn, segment, sum, log, sums, twin };
+        let mut state = State { turn, segment, sum, log, sums, twin, items };
         let result = self.all_turns(&mut scope, place, function, &mut state);
         if is_lent {
             *lent = state.log;
@@ -350,12 +357,12 @@ impl<'a> Run<'a> {
                 break;
             }
             while let Some(segment) = segments.get(usize::try_from(state.segment).unwrap()) {
-                let sum = state.sum;
+                let (sum, items) = (state.sum, state.items);
                 let result = loop {
                     match self.segment(scope, place, function, segment, state) {
                         Err(End::Retried) if function.is_patient => {
                             self.fails(scope);
-                            state.sum = sum;
+                            (state.sum, state.items) = (sum, items);
                         }
                         result => break result?,
                     }
@@ -369,6 +376,7 @@ impl<'a> Run<'a> {
                 }
                 state.write()?;
                 state.segment += 1;
+                state.items = 0;
                 state.sum = mixed(state.sum, state.segment);
                 self.pass(scope)?;
             }
@@ -449,7 +457,7 @@ impl<'a> Run<'a> {
         self.save(scope, &variables, &segment.saves_first, function.is_stubborn)?;
         drop(variables);
         let sum = state.sum;
-        for (number, item) in segment.items.iter().enumerate() {
+        for (number, item) in segment.items.iter().enumerate().skip(state.items) {
             match item {
                 Item::Units { count, asks } => {
                     for _ in 0..*count {
@@ -473,6 +481,11 @@ impl<'a> Run<'a> {
                     }
                     self.has_kept_again();
                     self.save(scope, &variables, saves, function.is_stubborn)?;
+                }
+                Item::Counts(saves) => {
+                    state.items = number + 1;
+                    self.counts_all = true;
+                    self.save(scope, &state.variables(), saves, function.is_stubborn)?;
                 }
             }
         }
