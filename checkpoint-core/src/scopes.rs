@@ -103,7 +103,7 @@ pub struct Scopes {
     /// True if a function that was told to stop has returned. No new variables are saved then:
     /// those around it would count its work as done.
     is_cut_short: bool,
-    /// True if the library refused something on the way back.
+    /// True if the library refused something, in the present work done once if there is one.
     has_refused: bool,
     /// The number of looks for calls with the same variables, by the name of the scope.
     looks: BTreeMap<String, u32>,
@@ -648,7 +648,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     }
 
     /// The number of times that a scope of this name was entered, this time included, over all runs
-    /// that belong together. A call that a restart does again counts once.
+    /// that belong together. A call that a restart does again counts once. It is no counter of
+    /// turns: the variables must tell one call from the next.
     #[must_use]
     pub fn call(&self) -> u64 {
         self.scopes.stack.frames.get(self.depth - 1).map_or(0, |frame| frame.call)
@@ -714,7 +715,7 @@ impl<T: Checkpoint> Scope<'_, T> {
             if has_called { (former, Vec::new()) } else { (None, former.unwrap_or_default()) };
         let outputs = self.scopes.encode(variables, &mut bytes)?;
         let path = self.scopes.checkpoints.path();
-        let is_again = match former {
+        let is_again = match former.filter(|former| former.len() == bytes.len()) {
             Some(former) => {
                 embedded::are_same(&embedded::open(path, &former)?, &embedded::open(path, &bytes)?)
             }
@@ -785,7 +786,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// Once a function that was [told to stop](Scopes::should_stop) has returned, it saves at most
     /// what was kept before the call of that function. Behind a call outside of
     /// [`once`](Scope::once), it saves no variables that do not count the call (the same, or none)
-    /// if the last save is of that call: a restart goes on inside.
+    /// if the last save is of that call: a restart goes on inside. With outputs in them, it saves:
+    /// the call may write to them again then.
     ///
     /// # Errors
     /// Those of [`save`](Scope::save), but for [`Error::ScopeStopped`].
@@ -829,7 +831,9 @@ impl<T: Checkpoint> Scope<'_, T> {
             return Ok(Decision::NotDue);
         }
         self.keep(variables)?;
-        if self.is_behind_call() && self.scopes.is_saved() {
+        // A save lets the call write to an output again that it had written to.
+        let has_outputs = !self.scopes.frame()?.lengths.is_empty();
+        if self.is_behind_call() && self.scopes.is_saved() && !(has_outputs && has_variables::<T>()) {
             self.scopes.has_saved_for_stop |= is_for_stop;
             return Ok(Decision::NotDue);
         }
@@ -978,7 +982,10 @@ impl<T: Checkpoint> Scope<'_, T> {
         if before == Calls::Again {
             frame.calls = if is_behind_call { Calls::Entered } else { Calls::Kept };
         }
+        let had_refused = std::mem::take(&mut self.scopes.has_refused);
         let result = catch_unwind(AssertUnwindSafe(|| work(self.scopes)));
+        let has_refused = std::mem::replace(&mut self.scopes.has_refused, had_refused);
+        self.scopes.has_refused |= has_refused;
         self.scopes.leave(self.depth);
         self.scopes.frame()?.doing.clear();
         *self.scopes.calls() = before;
@@ -990,7 +997,7 @@ impl<T: Checkpoint> Scope<'_, T> {
         let outputs = self.scopes.encode(&result, &mut bytes)?;
         // The program has not come back to the scopes inside of this work, and will not any more.
         let is_of_this = |inside: &Frame| inside.work.as_deref() == Some(name);
-        if self.scopes.restored.first().is_some_and(is_of_this) && !self.scopes.has_refused {
+        if self.scopes.restored.first().is_some_and(is_of_this) && !has_refused {
             self.scopes.restored.clear();
         }
         let is_coming_back = !self.scopes.restored.is_empty();

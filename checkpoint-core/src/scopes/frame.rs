@@ -115,11 +115,8 @@ impl Frame {
 
     /// Notes that it calls a scope, outside of work done once or inside.
     pub(super) fn enters(&mut self) {
-        if self.doing.is_empty() {
-            if self.calls != Calls::Again {
-                self.known.clear();
-            }
-            self.known.extend(self.told.iter().cloned());
+        if self.doing.is_empty() && self.calls != Calls::Again {
+            self.known.clone_from(&self.told);
         }
         self.calls = Calls::Entered;
     }

@@ -150,13 +150,13 @@ fn a_forgotten_scope_takes_no_variables_of_others() {
     assert!(outer.save_if_due(&3).unwrap().is_saved());
     assert!(outer.should_stop().is_some());
     std::mem::forget(outer.enter::<u64>("late").unwrap());
-    assert!(outer.save_if_due(&3).unwrap().is_saved());
+    assert!(outer.save_if_due(&5).unwrap().is_saved());
     assert_eq!(outer.call(), 1);
     drop(outer);
     drop(scopes);
     let mut scopes = open(&path);
     let mut outer = scopes.enter::<u64>("outer").unwrap();
-    assert_eq!(outer.restored(), Some(3));
+    assert_eq!(outer.restored(), Some(5));
     assert_eq!(outer.enter::<u64>("inner").unwrap().restored(), None);
 }
 
@@ -907,4 +907,67 @@ fn a_failed_save_on_the_way_back_ends_no_scope() {
     let mut scopes = open(&path);
     let mut main = scopes.enter::<()>("main").unwrap();
     assert_eq!(main.once("first", fold).unwrap(), 6);
+}
+
+/// The call wrote to a clone, saved inside, and failed.
+#[test]
+fn a_due_save_lets_a_call_that_failed_write_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
+    let mut scopes = Scopes::builder(&path).schedule(Schedule::every_steps(1)).open().unwrap();
+    scopes.restore().unwrap();
+    let mut main = scopes.enter::<(u64, Appended)>("main").unwrap();
+    let log = Appended::at(&csv);
+    for attempt in 0..3 {
+        assert!(main.save_if_due(&(7, log.clone())).unwrap().is_saved());
+        let mut part = main.enter::<Appended>("part").unwrap();
+        let mut log = log.clone();
+        writeln!(log, "{attempt}").unwrap();
+        part.save(&log).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&csv).unwrap(), "2\n");
+}
+
+/// A call that is tried again makes no work known that was refused behind it.
+#[test]
+fn work_behind_a_call_enters_no_scope_in_any_attempt() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut scopes = open(&directory.path().join("run.ckpt"));
+    let mut main = scopes.enter::<u64>("main").unwrap();
+    for attempt in 0..3 {
+        main.keep(&7).unwrap();
+        if attempt > 0 {
+            let repaired = main.once("repair", |scopes| Ok::<_, Error>(job(scopes, false, "repair")));
+            assert!(repaired.unwrap().unwrap_err().contains("`repair` was called from scope `main`"));
+        }
+        drop(main.enter::<u64>("call").unwrap());
+    }
+}
+
+/// The refusal was before the work, which then has its result without the scope inside of it.
+#[test]
+fn a_failed_save_before_work_does_not_keep_it_from_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.ckpt");
+    let mut scopes = open(&path);
+    let mut main = scopes.enter::<()>("main").unwrap();
+    let killed = main.once("first", |scopes| {
+        job(scopes, false, "job").unwrap();
+        Err::<u64, _>(Error::ScopeActive { name: "killed".to_owned() })
+    });
+    killed.unwrap_err();
+    drop(main);
+    drop(scopes);
+    let disk = FaultyDisk::default();
+    let mut scopes = Scopes::builder(&path).disk(Arc::new(disk.clone())).open().unwrap();
+    scopes.restore().unwrap();
+    let mut main = scopes.enter::<()>("main").unwrap();
+    disk.plan(Some((2, Fault::Error(EIO))));
+    main.save(&()).unwrap_err();
+    disk.plan(None);
+    assert_eq!(main.once("first", |_| Ok::<u64, Error>(5)).unwrap(), 5);
+    assert_eq!(main.once("second", |scopes| Ok::<_, Error>(job(scopes, false, "job"))).unwrap(), Ok(1));
+    main.save(&()).unwrap();
+    drop(main);
+    scopes.finish().unwrap();
 }
