@@ -711,11 +711,15 @@ impl<T: Checkpoint> Scope<'_, T> {
         }
         let frame = self.scopes.frame()?;
         let former = frame.kept.take();
-        let (former, mut bytes) =
-            if has_called { (former, Vec::new()) } else { (None, former.unwrap_or_default()) };
+        // The bytes from the disk may be of another machine, and have the outputs at another place.
+        let loaded = frame.loaded.clone().filter(|_| has_called && frame.newest_at == 0);
+        let (former, mut bytes) = match has_called {
+            true => (loaded.or(former), Vec::new()),
+            false => (None, former.unwrap_or_default()),
+        };
         let outputs = self.scopes.encode(variables, &mut bytes)?;
         let path = self.scopes.checkpoints.path();
-        let is_again = match former.filter(|former| former.len() == bytes.len()) {
+        let is_again = match former {
             Some(former) => {
                 embedded::are_same(&embedded::open(path, &former)?, &embedded::open(path, &bytes)?)
             }
@@ -786,8 +790,8 @@ impl<T: Checkpoint> Scope<'_, T> {
     /// Once a function that was [told to stop](Scopes::should_stop) has returned, it saves at most
     /// what was kept before the call of that function. Behind a call outside of
     /// [`once`](Scope::once), it saves no variables that do not count the call (the same, or none)
-    /// if the last save is of that call: a restart goes on inside. With outputs in them, it saves:
-    /// the call may write to them again then.
+    /// if the last save is of that call: a restart goes on inside. It does if they count fewer
+    /// bytes of an output than that: the call may write to it again then.
     ///
     /// # Errors
     /// Those of [`save`](Scope::save), but for [`Error::ScopeStopped`].
@@ -831,9 +835,10 @@ impl<T: Checkpoint> Scope<'_, T> {
             return Ok(Decision::NotDue);
         }
         self.keep(variables)?;
-        // A save lets the call write to an output again that it had written to.
-        let has_outputs = !self.scopes.frame()?.lengths.is_empty();
-        if self.is_behind_call() && self.scopes.is_saved() && !(has_outputs && has_variables::<T>()) {
+        // If the call failed, it may write to its outputs again only once a save has gone back,
+        // too.
+        let has_gone_back = has_variables::<T>() && self.scopes.checkpoints.outputs().has_gone_back();
+        if self.is_behind_call() && self.scopes.is_saved() && !has_gone_back {
             self.scopes.has_saved_for_stop |= is_for_stop;
             return Ok(Decision::NotDue);
         }

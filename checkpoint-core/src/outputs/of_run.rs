@@ -500,6 +500,14 @@ impl OfRun {
         Ok(())
     }
 
+    /// True if the parts for the next save count fewer bytes of a file than the newest checkpoint.
+    #[cfg(feature = "scopes")]
+    pub(crate) fn has_gone_back(&self) -> bool {
+        let promised = lock(&self.promised);
+        let is_behind = |(path, length)| promised.newest.get(path).is_some_and(|newest| newest > length);
+        promised.kept.iter().any(is_behind)
+    }
+
     /// Makes a file durable, and its name, if it is there.
     #[cfg(feature = "scopes")]
     fn sync_at(&self, path: &Path) -> Result<(), Error> {

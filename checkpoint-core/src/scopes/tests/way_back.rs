@@ -971,3 +971,54 @@ fn a_failed_save_before_work_does_not_keep_it_from_its_end() {
     drop(main);
     scopes.finish().unwrap();
 }
+
+/// The log is of the function around it.
+#[test]
+fn a_due_save_in_the_middle_lets_a_call_write_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
+    let mut scopes = Scopes::builder(&path).schedule(Schedule::every_steps(1)).open().unwrap();
+    scopes.restore().unwrap();
+    let mut main = scopes.enter::<Appended>("main").unwrap();
+    let log = Appended::at(&csv);
+    main.keep(&log).unwrap();
+    let mut middle = main.enter::<u64>("middle").unwrap();
+    for attempt in 0..3 {
+        assert!(middle.save_if_due(&7).unwrap().is_saved());
+        let mut part = middle.enter::<Appended>("part").unwrap();
+        let mut log = log.clone();
+        writeln!(log, "{attempt}").unwrap();
+        part.save(&log).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&csv).unwrap(), "2\n");
+}
+
+/// The directory moves, and so the output has another path in the variables.
+#[test]
+fn a_call_that_was_saved_inside_is_not_saved_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |place: &str| {
+        let at = directory.path().join(place);
+        let builder = Scopes::builder(at.join("run.ckpt")).schedule(Schedule::every_steps(1));
+        let mut scopes = builder.open().unwrap();
+        scopes.restore().unwrap();
+        let mut main = scopes.enter::<(u64, Appended)>("main").unwrap();
+        let variables = main.restored().unwrap_or_else(|| {
+            let mut log = Appended::at(at.join("log.csv"));
+            writeln!(log, "header").unwrap();
+            (7, log)
+        });
+        main.keep(&variables).unwrap();
+        let mut call = main.enter::<u64>("call").unwrap();
+        let count = call.restored().unwrap_or(0) + 1;
+        call.save(&count).unwrap();
+        drop(call);
+        assert_eq!(main.save_if_due(&variables).unwrap(), Decision::NotDue);
+        count
+    };
+    fs::create_dir(directory.path().join("first")).unwrap();
+    assert_eq!(run("first"), 1);
+    fs::rename(directory.path().join("first"), directory.path().join("a longer name")).unwrap();
+    assert_eq!(run("a longer name"), 2);
+    assert_eq!(run("a longer name"), 3);
+}
