@@ -26,6 +26,9 @@ const ATTEMPTS_TO_CREATE: u32 = 100;
 /// The least time to wait for a tool, such as one that removes old generations.
 const FOR_TOOLS: Duration = Duration::from_secs(30);
 
+/// The time in which a program that took a lock has left its text in the lock file.
+const FOR_A_TEXT: Duration = Duration::from_secs(2);
+
 /// The longest pause between two attempts of a caller that waits.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -73,6 +76,8 @@ fn lock(disk: &dyn Disk, path: &Path, us: &Holder, claiming: &Claiming) -> Resul
     let us = us.text();
     let begun = Instant::now();
     let mut pause = BETWEEN_ATTEMPTS;
+    // The time since which no text tells who has the lock: a program that took it leaves one next.
+    let mut untold: Option<Instant> = None;
     for attempt in 1_u32.. {
         let holder = match disk.lock(path, &us) {
             Ok(Locking::Taken(lock)) => return Ok(lock),
@@ -98,18 +103,20 @@ fn lock(disk: &dyn Disk, path: &Path, us: &Holder, claiming: &Claiming) -> Resul
                 Claiming { wait, .. } if is_tool(&holder) => FOR_TOOLS.max(*wait),
                 Claiming { wait, .. } => *wait,
             };
-            if waited >= wait {
+            untold = (!is_told(&holder)).then(|| untold.unwrap_or_else(Instant::now));
+            let is_telling = !claiming.at_once && untold.is_some_and(|since| since.elapsed() < FOR_A_TEXT);
+            if waited >= wait && !is_telling {
                 return Err(Error::InUse { path: path.to_owned(), holder: describe_holder(&holder, path) });
             }
             if let Some((reason, exit_code)) = claiming.until.as_ref().and_then(Until::stopped) {
                 let (path, holder) = (path.to_owned(), describe_holder(&holder, path));
                 return Err(Error::StoppedWaiting { path, holder, reason, exit_code });
             }
-            if attempt == ATTEMPTS {
+            if attempt == ATTEMPTS && waited < wait {
                 let (holder, path) = (describe_holder(&holder, path), path.display());
                 warn(format!("waiting, at most {wait:?}, for {holder}, which has {path} open"));
             }
-            pause = (2 * pause).min(LONGEST_PAUSE).min(wait - waited);
+            pause = (2 * pause).min(LONGEST_PAUSE).min(wait.saturating_sub(waited)).max(BETWEEN_ATTEMPTS);
         }
         std::thread::sleep(pause);
     }
@@ -168,6 +175,12 @@ pub(super) fn shares(holder: &str) -> bool {
 /// True if the text in a lock file is that of a tool that still runs.
 fn is_tool(holder: &str) -> bool {
     serde_json::from_str::<Holder>(holder).is_ok_and(|holder| holder.is_tool && !holder.has_ended())
+}
+
+/// False if the text in a lock file tells of no program, or of one that has ended.
+fn is_told(holder: &str) -> bool {
+    let known = serde_json::from_str::<Holder>(holder);
+    known.map_or(!holder.trim().is_empty(), |holder| !holder.has_ended())
 }
 
 /// True for the text that a program of this library leaves in a lock file.
@@ -298,6 +311,28 @@ mod tests {
         let program = Guard::take(&RealDisk::default(), &path, &Claiming::default()).unwrap();
         assert!(matches!(Checkpointer::<u64>::open(&path), Err(Error::InUse { .. })));
         drop(program);
+    }
+
+    /// Between the two, the text is empty, or that of the program before.
+    #[test]
+    fn a_tool_that_takes_the_lock_may_leave_its_text_next() {
+        let ended = "{\"process\":4194303,\"host\":\"HOST\",\"is_tool\":true,\"taken\":5}";
+        let ended = ended.replace("HOST", &host::name());
+        for text in ["", &ended] {
+            let directory = tempfile::tempdir().unwrap();
+            let lock = directory.path().join(name::LOCK);
+            std::fs::write(&lock, text).unwrap();
+            let file = std::fs::File::open(&lock).unwrap();
+            file.lock().unwrap();
+            std::thread::scope(|scope| {
+                let start = scope.spawn(|| {
+                    Guard::take(&RealDisk::default(), directory.path(), &Claiming::default()).map(drop)
+                });
+                std::thread::sleep(ATTEMPTS * BETWEEN_ATTEMPTS * 2);
+                drop(file);
+                start.join().unwrap().unwrap();
+            });
+        }
     }
 
     #[test]
