@@ -324,14 +324,14 @@ mod tests {
             std::fs::write(&lock, text).unwrap();
             let file = std::fs::File::open(&lock).unwrap();
             file.lock().unwrap();
-            std::thread::scope(|scope| {
-                let start = scope.spawn(|| {
-                    Guard::take(&RealDisk::default(), directory.path(), &Claiming::default()).map(drop)
-                });
-                std::thread::sleep(ATTEMPTS * BETWEEN_ATTEMPTS * 2);
-                drop(file);
-                start.join().unwrap().unwrap();
+            let file = std::sync::Mutex::new(Some(file));
+            // It is asked only by a start that goes on waiting.
+            let until = Until::new(move || {
+                drop(file.lock().unwrap().take());
+                None
             });
+            let claiming = Claiming { until: Some(until), ..Claiming::default() };
+            drop(Guard::take(&RealDisk::default(), directory.path(), &claiming).unwrap());
         }
     }
 
