@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::counts::{is_one_name, without_links};
+use super::counts::{is_one_name, sync_names, without_links};
 use super::file::OpenFile;
 use super::mark::{self, Marked};
 use super::stored::Stored;
@@ -516,15 +516,8 @@ impl OfRun {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             _ => {}
         }
-        let synced = self.disk.sync_file(path).and_then(|()| match path.parent() {
-            Some(directory) => self.disk.sync_directory(directory),
-            None => Ok(()),
-        });
-        match synced {
-            // The output may be in a directory that this user cannot read, as a save allows.
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
-            synced => synced.map_err(|source| Error::writing("sync", path, source)),
-        }
+        self.disk.sync_file(path).map_err(|source| Error::writing("sync", path, source))?;
+        sync_names(&*self.disk, path)
     }
 
     /// Notes what the parts that were encoded for the next save count on, in the place of earlier

@@ -284,9 +284,9 @@ fn variant_names(container: &Container) -> Vec<String> {
     if accepts_all && !has_other {
         return names.iter().map(|name| (*name).to_owned()).collect();
     }
-    let is_none =
+    let is_no_variant =
         |number: usize| variants[number].rejected || (has_other && marks[..number].contains(&marks[number]));
-    let count = (0..variants.len()).rfind(|number| !is_none(*number)).map_or(0, |last| last + 1);
+    let count = (0..variants.len()).rfind(|number| !is_no_variant(*number)).map_or(0, |last| last + 1);
     let name = |number: usize| {
         if variants[number].rejected {
             return hidden::unknown(number);

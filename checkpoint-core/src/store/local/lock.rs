@@ -323,13 +323,13 @@ impl DirectoryLock {
             // It was not gone: its server was away.
             drop(file);
             return match current.right {
-                Right::Held => Ok(current.taken_by(&self.holder)?.is_none() || self.is_lost(current)),
+                Right::Held => Ok(current.taken_by(&self.holder)?.is_none() || self.lose(current)),
                 _ => self.taken_again(current),
             };
         }
         // Without the lock, another program may have had the former file.
         if current.right != Right::Held || !self.lock_again(&file.file)? {
-            return Ok(self.is_lost(current));
+            return Ok(self.lose(current));
         }
         if !self.is_there(&file)? {
             return Ok(false);
@@ -337,7 +337,7 @@ impl DirectoryLock {
         // A program that does not share may have had it meanwhile, and ended.
         let found = file.file.try_clone().map(text)?;
         if !self.is_decisive && is_of_other(&found, &self.holder) {
-            return Ok(self.is_lost(current));
+            return Ok(self.lose(current));
         }
         self.access.grant(&file.file);
         file.leave(&self.holder);
@@ -348,7 +348,7 @@ impl DirectoryLock {
 
     /// Notes that another program got the lock, unless the lock of the directory decides. It may
     /// end, and its traces may go: the lock stays lost. Returns false: it does not stand.
-    fn is_lost(&self, file: &mut LockFile) -> bool {
+    fn lose(&self, file: &mut LockFile) -> bool {
         if !self.is_decisive {
             file.right = Right::Lost;
         }
@@ -366,7 +366,7 @@ impl DirectoryLock {
         *current = LockFile { is_ours: current.is_ours, right: Right::ToBeTaken, ..found };
         let is_locked = self.lock_again(&current.file)?;
         if !is_locked || current.taken_by(&self.holder)?.is_some() {
-            return Ok(self.is_lost(current));
+            return Ok(self.lose(current));
         }
         current.right = Right::Held;
         Ok(true)
@@ -380,7 +380,7 @@ impl DirectoryLock {
     fn stands_unopened(&self, file: &mut LockFile) -> io::Result<bool> {
         match fs::symlink_metadata(self.path.join(name::LOCK)) {
             Ok(found) if self.is_locked && found.is_file() && found.len() == 0 => Ok(true),
-            Ok(_) => Ok(self.is_lost(file)),
+            Ok(_) => Ok(self.lose(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(self.is_locked),
             Err(error) => Err(error),
         }
@@ -435,7 +435,7 @@ impl Lock for DirectoryLock {
         }
         match (file.right, file.taken_by(&self.holder)) {
             (Right::Held, Ok(None)) => Ok(true),
-            (Right::Held, Ok(Some(_))) => Ok(self.is_lost(&mut file)),
+            (Right::Held, Ok(Some(_))) => Ok(self.lose(&mut file)),
             (_, Err(_)) if self.is_decisive => Ok(true),
             (_, Err(error)) => self.taken_again(&mut file).map_err(|_| error),
             // Before a text tells anything, the lock must be there.
