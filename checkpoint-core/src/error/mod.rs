@@ -768,7 +768,7 @@ pub enum Error {
     },
 
     /// The program entered a scope, or began work that is done once, before the scope around it
-    /// kept its variables. A restart could not return to it.
+    /// kept variables that tell this call from the one before. A restart could not return to it.
     #[error(
         "{}",
         shown!(

@@ -297,9 +297,7 @@ fn a_program_that_left_its_way_back_is_told_when_it_saves() {
     drop(main);
     drop(scopes);
 
-    let builder = Scopes::builder(&path).schedule(Schedule::every_steps(1));
-    let mut scopes = builder.open().unwrap();
-    scopes.restore().unwrap();
+    let mut scopes = open_eager(&path);
     let mut main = scopes.enter::<u64>("main").unwrap();
     // It does not evaluate any more.
     main.keep(&100).unwrap();
@@ -576,9 +574,7 @@ fn a_result_behind_a_direct_call_is_not_mixed_with_another_call() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run.ckpt");
     let run = |drawn: u64, saves: bool| {
-        let builder = Scopes::builder(&path).schedule(Schedule::every_steps(1));
-        let mut scopes = builder.open().unwrap();
-        scopes.restore().unwrap();
+        let mut scopes = open_eager(&path);
         let mut main = scopes.enter::<()>("main").unwrap();
         main.once("first", |_| Ok::<u64, Error>(0)).unwrap();
         let drawn = {
@@ -626,7 +622,7 @@ fn work_that_ends_without_the_scope_inside_of_it_is_done() {
     let mut main = scopes.enter::<()>("main").unwrap();
     let killed = main.once("first", |scopes| {
         job(scopes, false, "job").unwrap();
-        Err::<u64, _>(Error::ScopeActive { name: "killed".to_owned() })
+        Err::<u64, _>(killed())
     });
     killed.unwrap_err();
     drop(main);
@@ -659,7 +655,7 @@ fn a_refusal_that_work_passes_over_ends_no_scope() {
     let mut main = scopes.enter::<()>("main").unwrap();
     let killed = main.once("first", |scopes| {
         job(scopes, false, "job").unwrap();
-        Err::<u64, _>(Error::ScopeActive { name: "killed".to_owned() })
+        Err::<u64, _>(killed())
     });
     killed.unwrap_err();
     drop(main);
@@ -721,7 +717,7 @@ fn later_variables_on_the_way_back_may_be_newer() {
             let mut leaf = scopes.enter::<u64>("leaf")?;
             let count = leaf.restored().unwrap_or(0);
             leaf.save(&(count + 1))?;
-            if count < 2 { Err(Error::ScopeActive { name: "killed".to_owned() }) } else { Ok(x + count) }
+            if count < 2 { Err(killed()) } else { Ok(x + count) }
         });
         let is_stopped = main.should_stop().is_some();
         (result.ok(), is_stopped)
@@ -747,7 +743,7 @@ fn a_result_that_cannot_be_loaded_ends_no_scope() {
             let mut scope = scopes.enter::<u64>("count")?;
             let count = scope.restored().unwrap_or(0) + 1;
             scope.save(&count)?;
-            if count < 2 { Err(Error::ScopeActive { name: "killed".to_owned() }) } else { Ok(count) }
+            if count < 2 { Err(killed()) } else { Ok(count) }
         });
         drop(log);
         counted
@@ -813,9 +809,7 @@ fn what_follows_a_call_and_the_same_variables_is_done_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run.ckpt");
     let run = |drawn: u64, saves: bool, stops: bool| {
-        let builder = Scopes::builder(&path).schedule(Schedule::every_steps(1));
-        let mut scopes = builder.open().unwrap();
-        scopes.restore().unwrap();
+        let mut scopes = open_eager(&path);
         let mut main = scopes.enter::<u64>("main").unwrap();
         let i = main.restored().unwrap_or(0);
         main.keep(&i).unwrap();
@@ -887,7 +881,7 @@ fn a_failed_save_on_the_way_back_ends_no_scope() {
         let mut train = fold.enter::<u64>("train")?;
         let seen = train.restored().unwrap_or(0);
         train.save(&(seen + 1))?;
-        if seen == 0 { Err(Error::ScopeActive { name: "killed".to_owned() }) } else { Ok(count + seen) }
+        if seen == 0 { Err(killed()) } else { Ok(count + seen) }
     };
     let mut scopes = open(&path);
     let mut main = scopes.enter::<()>("main").unwrap();
@@ -914,8 +908,7 @@ fn a_failed_save_on_the_way_back_ends_no_scope() {
 fn a_due_save_lets_a_call_that_failed_write_again() {
     let directory = tempfile::tempdir().unwrap();
     let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
-    let mut scopes = Scopes::builder(&path).schedule(Schedule::every_steps(1)).open().unwrap();
-    scopes.restore().unwrap();
+    let mut scopes = open_eager(&path);
     let mut main = scopes.enter::<(u64, Appended)>("main").unwrap();
     let log = Appended::at(&csv);
     for attempt in 0..3 {
@@ -953,7 +946,7 @@ fn a_failed_save_before_work_does_not_keep_it_from_its_end() {
     let mut main = scopes.enter::<()>("main").unwrap();
     let killed = main.once("first", |scopes| {
         job(scopes, false, "job").unwrap();
-        Err::<u64, _>(Error::ScopeActive { name: "killed".to_owned() })
+        Err::<u64, _>(killed())
     });
     killed.unwrap_err();
     drop(main);
@@ -977,8 +970,7 @@ fn a_failed_save_before_work_does_not_keep_it_from_its_end() {
 fn a_due_save_in_the_middle_lets_a_call_write_again() {
     let directory = tempfile::tempdir().unwrap();
     let (path, csv) = (directory.path().join("run.ckpt"), directory.path().join("log.csv"));
-    let mut scopes = Scopes::builder(&path).schedule(Schedule::every_steps(1)).open().unwrap();
-    scopes.restore().unwrap();
+    let mut scopes = open_eager(&path);
     let mut main = scopes.enter::<Appended>("main").unwrap();
     let log = Appended::at(&csv);
     main.keep(&log).unwrap();

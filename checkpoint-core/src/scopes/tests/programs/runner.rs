@@ -229,7 +229,7 @@ impl<'a> Run<'a> {
         how: &Saves,
         is_stubborn: bool,
     ) -> Result<(), End> {
-        let is_back = scope.scopes.restored.is_empty();
+        let is_back = (**scope).restored.is_empty();
         let saved = match how {
             Saves::Never => Ok(None),
             Saves::IfDue => scope.save_if_due(variables).map(Some),
