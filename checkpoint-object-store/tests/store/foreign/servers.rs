@@ -1,10 +1,9 @@
 //! The servers, each in a process of its own.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,8 +11,12 @@ use checkpointed_object_store::{ObjectHome, Options};
 use object_store::aws::AmazonS3Builder;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 
+use self::ports::free_port as port;
 use super::relay::Relay;
 use crate::Ended;
+
+#[path = "../../../../tests/common/ports.rs"]
+mod ports;
 
 /// The time that a server has to start, on a machine that does other work.
 const START: Duration = Duration::from_secs(60);
@@ -45,16 +48,6 @@ impl Drop for Foreign {
             lines[lines.len().saturating_sub(20)..].iter().for_each(|line| eprintln!("  {line}"));
         }
     }
-}
-
-/// A free port. The servers cannot find one themselves. It is none of those that the system gives
-/// to connections: one of these would take it before its server does.
-fn port() -> u16 {
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
-    let first = std::process::id().wrapping_mul(101);
-    let ports = (0..20_000).map(|_| first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % 20_000);
-    let mut ports = ports.map(|place| 10_000 + u16::try_from(place).unwrap());
-    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 /// True if this program is installed, and answers these arguments.
